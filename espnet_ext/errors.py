@@ -1,0 +1,90 @@
+"""Errors a user can act on: what was found, where, what was expected, what to do next."""
+
+import sys
+from typing import Callable, Optional
+
+EXIT_USER_ERROR = 1
+EXIT_INTERRUPTED = 130  # what a shell reports after Ctrl-C
+
+
+class UserError(Exception):
+    """Bad input or environment; shown as a message, never as a traceback.
+
+    Args:
+        found: What is wrong, in one sentence.
+        where: File, line, option or utterance it was found in.
+        expected: What would have been right.
+        next_step: What to type or change now.
+    """
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        where: Optional[object] = None,
+        expected: Optional[str] = None,
+        next_step: Optional[str] = None,
+    ):
+        self.found = found
+        self.where = None if where is None else str(where)
+        self.expected = expected
+        self.next_step = next_step
+        super().__init__(self.message())
+
+    def message(self) -> str:
+        """The text for the user: one line a fact."""
+        head = self.found if self.where is None else f"{self.where}: {self.found}"
+        lines = [head]
+        if self.expected is not None:
+            lines.append(f"  expected: {self.expected}")
+        if self.next_step is not None:
+            lines.append(f"  next: {self.next_step}")
+        return "\n".join(lines)
+
+
+class MissingInputError(UserError):
+    """A file or folder that is needed does not exist."""
+
+
+class FormatError(UserError):
+    """A file exists but does not hold what it should."""
+
+
+class AudioError(UserError):
+    """An audio file cannot be read as it should be."""
+
+
+class OptionError(UserError):
+    """A command-line option or configuration key is unknown or has a wrong value."""
+
+
+class ToolMissingError(UserError):
+    """An external program or optional package is needed and absent."""
+
+
+class DiskFullError(UserError):
+    """Writing failed because the device is full."""
+
+
+class StageFailedError(UserError):
+    """A stage or one of its jobs ended with an error; the log says why."""
+
+
+def run_main(main: Callable[[], Optional[int]]) -> int:
+    """Call ``main`` and turn user errors and Ctrl-C into a message and an exit status.
+
+    Returns:
+        The value of ``main`` (None counts as 0), 1 after a UserError, 130 after Ctrl-C.
+    """
+    try:
+        return main() or 0
+    except UserError as error:
+        print(f"error: {error.message()}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print(
+            "interrupted: finished results are kept; run the same command again "
+            "to continue",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
