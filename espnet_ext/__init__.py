@@ -1,4 +1,4 @@
-"""ESPnet2 extension that reproduces RWTH Aachen's Switchboard-300h transducer experiments."""
+"""ESPnet2 extension: the Switchboard-300h transducer experiments of RWTH Aachen."""
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""Errors a user can act on: what was found, where, what was expected, what to do next."""
+"""Errors a user can act on: what was found, where, what is expected, what to do."""
 
 import sys
 from typing import Callable, Optional

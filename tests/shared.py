@@ -6,6 +6,8 @@ They lie in ``../shared`` beside the checkout, or where ESPNET_EXT_SHARED points
 import os
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("ESPNET_EXT_SHARED", REPOSITORY.parent / "shared"))
 
@@ -13,12 +15,14 @@ SHARED = Path(os.environ.get("ESPNET_EXT_SHARED", REPOSITORY.parent / "shared"))
 def shared_file(name: str) -> Path:
     """Path of a reference file, for example ``data/sctk/tiny/t.stm``.
 
-    A missing file fails the test: parity that was not checked must not look green.
+    The reference folder is not part of a clone, so without it a comparison is
+    reported as skipped (the summary names it). Continuous integration has the folder:
+    there a missing file is a failure, so that an unchecked parity never looks green.
     """
     path = SHARED / name
     if not path.exists():
-        raise AssertionError(
-            f"{path} is missing: put the reference folder beside the checkout, or "
-            "set ESPNET_EXT_SHARED to it"
-        )
+        message = f"reference file {name} not found: set ESPNET_EXT_SHARED"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
     return path
