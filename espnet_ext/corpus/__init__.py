@@ -1,0 +1,1 @@
+"""Corpora: reading, preparing and validating speech data."""
