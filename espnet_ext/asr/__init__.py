@@ -1,0 +1,1 @@
+"""Model plugins for ESPnet2's ASR task."""

@@ -1,0 +1,1 @@
+"""Decoders: a prediction network that owns its joint network."""

@@ -1,0 +1,139 @@
+"""LSTM prediction network with its joint, as an ESPnet transducer decoder.
+
+ESPnet has no table of joint networks, so the decoder builds its own and the model
+exposes it. The interface of ``espnet2.asr.decoder.transducer_decoder`` is kept, so
+that ESPnet's searches run on it.
+
+Source: reference/models.md (b) "prediction network".
+"""
+
+# Dimensions: B batch, L labels, S = L + 1 positions, E embedding, H LSTM, R readout
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from espnet2.asr.decoder.transducer_decoder import TransducerDecoder
+from espnet2.asr.transducer.beam_search_transducer import Hypothesis
+
+from espnet_ext.asr.joint.maxout_readout import MaxoutReadout
+from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.init import glorot_uniform_
+from espnet_ext.layers.lstm import Lstm, State
+
+JOINTS = {"maxout_readout": MaxoutReadout}
+BLANK = 0  # ESPnet wants blank first
+
+
+class LstmTransducerDecoder(TransducerDecoder):
+    """Embedding with bias, dropout, one LSTM; run over [BOS, y_1 .. y_L].
+
+    Args:
+        vocab_size: V with blank at 0 and <sos/eos>, used as BOS, at V - 1.
+        encoder_output_size: D.
+        embedding_size: E.
+        hidden_size: H.
+        embedding_dropout: Rate on the LSTM input.
+        dropout_mask: See FeatureDropout; handed on to the joint.
+        joint: Options of the joint; ``type`` names its class (maxout_readout).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        encoder_output_size: int,
+        embedding_size: int = 256,
+        hidden_size: int = 1024,
+        embedding_dropout: float = 0.2,
+        dropout_mask: str = "shared",
+        joint: Optional[Dict] = None,
+    ):
+        # Skips the constructor of TransducerDecoder, which builds ESPnet's network;
+        # only its interface is wanted.
+        torch.nn.Module.__init__(self)
+        self.vocab_size = self.odim = vocab_size
+        self.blank_id = BLANK
+        self.bos_id = vocab_size - 1
+        self.dunits = hidden_size
+        self.dlayers = 1
+        self.ignore_id = -1
+        self.device = torch.device("cpu")
+        self.embedding = torch.nn.Parameter(torch.empty(vocab_size, embedding_size))
+        self.embedding_bias = torch.nn.Parameter(torch.zeros(embedding_size))
+        glorot_uniform_(self.embedding, vocab_size - 1, embedding_size)
+        self.embedding_dropout = FeatureDropout(embedding_dropout, dropout_mask)
+        self.lstm = Lstm(embedding_size, hidden_size)
+        options = {"dropout_mask": dropout_mask, **(joint or {})}
+        name = options.pop("type", "maxout_readout")
+        if name not in JOINTS:
+            raise ValueError(f"joint type {name!r}: expected one of {sorted(JOINTS)}")
+        self.joint_network = JOINTS[name](
+            vocab_size, encoder_output_size, hidden_size, **options
+        )
+
+    def embed(self, labels: torch.Tensor) -> torch.Tensor:
+        """Embedding vectors [..., E]; blank stands for BOS, as ESPnet begins with it."""
+        labels = torch.where(labels == self.blank_id, self.bos_id, labels)
+        vectors = torch.nn.functional.embedding(labels, self.embedding)
+        return self.embedding_dropout(vectors + self.embedding_bias)
+
+    def run(
+        self, labels_BN: torch.Tensor, state: Optional[State] = None
+    ) -> Tuple[torch.Tensor, State]:
+        """Projected outputs [B, N, R] after each of N symbols, and the next state."""
+        outputs, state = self.lstm(self.embed(labels_BN), state)
+        return self.joint_network.project_prediction(outputs), state
+
+    def forward(self, labels: torch.Tensor) -> torch.Tensor:
+        """Projected outputs [B, S, R] for inputs [B, S] that begin with blank or BOS."""
+        return self.run(labels)[0]
+
+    # ESPnet's search interface
+
+    def set_device(self, device: torch.device) -> None:
+        """ESPnet calls this before a search; states follow the parameters' device."""
+        self.device = device
+
+    def init_state(self, batch_size: int) -> State:
+        """Zero state (h, c), each [1, B, H]."""
+        return self.lstm.zero_state(batch_size)
+
+    def score(
+        self, hyp: Hypothesis, cache: Dict[str, Any]
+    ) -> Tuple[torch.Tensor, State, torch.Tensor]:
+        """Output [R], next state and last label [1] of one hypothesis, cached."""
+        device = self.embedding.device
+        label = torch.full((1, 1), hyp.yseq[-1], dtype=torch.long, device=device)
+        key = "_".join(map(str, hyp.yseq))
+        if key not in cache:
+            output, state = self.run(label, hyp.dec_state)
+            cache[key] = (output[0, 0], state)
+        return *cache[key], label[0]
+
+    def batch_score(
+        self,
+        hyps: List[Hypothesis],
+        dec_states: State,
+        cache: Dict[str, Any],
+        use_lm: bool,
+    ) -> Tuple[torch.Tensor, State, Optional[torch.Tensor]]:
+        """Outputs [B, R], stacked states and last labels of several hypotheses."""
+        results = [self.score(hyp, cache) for hyp in hyps]
+        outputs = torch.stack([output for output, _, _ in results])
+        states = self.create_batch_states(dec_states, [state for _, state, _ in results])
+        labels = torch.cat([label for _, _, label in results]) if use_lm else None
+        return outputs, states, labels
+
+    def select_state(self, states: State, idx: int) -> State:
+        """State of hypothesis ``idx``."""
+        return states[0][:, idx : idx + 1], states[1][:, idx : idx + 1]
+
+    def create_batch_states(
+        self,
+        states: State,
+        new_states: List[State],
+        check_list: Optional[List] = None,
+    ) -> State:
+        """Stack the states of single hypotheses along the batch axis."""
+        return (
+            torch.cat([state[0] for state in new_states], dim=1),
+            torch.cat([state[1] for state in new_states], dim=1),
+        )

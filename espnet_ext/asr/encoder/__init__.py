@@ -1,0 +1,1 @@
+"""Encoders: features to encoder frames."""

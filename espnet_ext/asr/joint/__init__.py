@@ -1,0 +1,1 @@
+"""Joint networks: encoder frame and label context to symbol probabilities."""

@@ -1,0 +1,87 @@
+"""Attention of each encoder frame over its neighbours (``attwb5``: 5 frames).
+
+Query and keys both come from the encoder, so the result depends on the frame alone and
+is computed once per utterance, in training and in search.
+
+Source: reference/models.md (a) "local windowed attention" and (b).
+"""
+
+# Dimensions: B batch, T frames, D encoder, K key, W window
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+
+from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.init import init_linear_
+
+SCALES = ("window_size", "key_size")
+
+
+class WindowAttention(torch.nn.Module):
+    """Single-head dot-product attention over ``window_size`` frames around each frame.
+
+    Args:
+        encoder_size: D.
+        key_size: K.
+        window_size: W; the frame itself is at index (W - 1) // 2.
+        key_dropout: Rate on the input of the key projection.
+        weight_dropout: Rate on the attention weights, every element independently.
+        scale: Energies are multiplied by ``window_size`` ** -0.5 (what the original's
+            expression amounts to, see reference/models.md b) or ``key_size`` ** -0.5.
+        key_bias: The key projection has a bias (``start`` yes, ``orig`` no).
+        padding: ``visible``: frames after the end of a sequence are attended to like
+            any other (the original; the result depends on the batch). ``zero``: they
+            look like the frames before the first one: zero key, zero value.
+        dropout_mask: Mask of the key dropout, see FeatureDropout.
+    """
+
+    def __init__(
+        self,
+        encoder_size: int,
+        key_size: int = 200,
+        window_size: int = 5,
+        key_dropout: float = 0.2,
+        weight_dropout: float = 0.1,
+        scale: str = "key_size",
+        key_bias: bool = True,
+        padding: str = "zero",
+        dropout_mask: str = "shared",
+    ):
+        super().__init__()
+        if scale not in SCALES:
+            raise ValueError(f"attention scale {scale!r}: expected one of {SCALES}")
+        if padding not in ("visible", "zero"):
+            raise ValueError(f"padding {padding!r}: expected 'visible' or 'zero'")
+        self.window_size = window_size
+        self.padding = padding
+        self.weight_dropout = weight_dropout
+        self.energy_factor = (window_size if scale == "window_size" else key_size) ** (
+            -0.5
+        )
+        self.key = init_linear_(torch.nn.Linear(encoder_size, key_size, bias=key_bias))
+        self.query = init_linear_(torch.nn.Linear(encoder_size, key_size, bias=False))
+        self.key_dropout = FeatureDropout(key_dropout, dropout_mask)
+
+    def _windows(self, x_BTD: torch.Tensor) -> torch.Tensor:
+        """Frames t - 2 .. t + 2 of each t, zeros outside: [B, T, D, W]."""
+        left = (self.window_size - 1) // 2
+        right = self.window_size - 1 - left
+        return F.pad(x_BTD, (0, 0, left, right)).unfold(1, self.window_size, 1)
+
+    def forward(
+        self, frames_BTD: torch.Tensor, lengths_B: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """Context vectors [B, T, D]; zero keys have energy 0 and are not masked."""
+        keys = self.key(self.key_dropout(frames_BTD))
+        values = frames_BTD
+        if self.padding == "zero" and lengths_B is not None:
+            frames_T = torch.arange(frames_BTD.size(1), device=frames_BTD.device)
+            padded_BT = frames_T >= lengths_B.to(frames_BTD.device).unsqueeze(1)
+            keys = keys.masked_fill(padded_BT.unsqueeze(2), 0.0)
+            values = values.masked_fill(padded_BT.unsqueeze(2), 0.0)
+        queries = self.query(frames_BTD).unsqueeze(2)
+        energies_BTW = (queries @ self._windows(keys)).squeeze(2) * self.energy_factor
+        weights_BTW = energies_BTW.softmax(dim=2)
+        weights_BTW = F.dropout(weights_BTW, self.weight_dropout, self.training)
+        return (self._windows(values) @ weights_BTW.unsqueeze(3)).squeeze(3)

@@ -1,0 +1,1 @@
+"""Searches for monotonic transducers: one symbol in each encoder frame."""

@@ -1,0 +1,45 @@
+"""Dropout with one mask for the whole batch and all frames, or one per element.
+
+RETURNN draws the mask over the named axis only and shares it over all others, so
+"dropout 0.1 on the features" switches the same features off in every frame of every
+sequence of the batch. That is much stronger than elementwise dropout of the same rate.
+
+Source: reference/training.md section 8; RETURNN ``DropoutLayer`` noise shape.
+"""
+
+import torch
+
+MASKS = ("shared", "elementwise")
+
+
+class FeatureDropout(torch.nn.Module):
+    """Inverted dropout over the last axis.
+
+    Args:
+        rate: Probability that a feature is set to zero; the others are scaled by
+            1 / (1 - rate). Identity in evaluation mode.
+        mask: ``shared`` draws one mask of shape [F] for all other axes (the
+            original), ``elementwise`` an independent one for every element.
+    """
+
+    def __init__(self, rate: float, mask: str = "shared"):
+        super().__init__()
+        if mask not in MASKS:
+            raise ValueError(f"dropout mask {mask!r}: expected one of {MASKS}")
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"dropout rate {rate}: expected 0 <= rate < 1")
+        self.rate = rate
+        self.mask = mask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Dropout of x [..., F]; the same shape."""
+        if not self.training or self.rate == 0.0:
+            return x
+        if self.mask == "elementwise":
+            return torch.nn.functional.dropout(x, self.rate)
+        keep = x.new_empty(x.size(-1)).bernoulli_(1.0 - self.rate)
+        return x * (keep / (1.0 - self.rate))
+
+    def extra_repr(self) -> str:
+        """Shown by ``print(model)``."""
+        return f"rate={self.rate}, mask={self.mask}"

@@ -1,0 +1,49 @@
+"""Pooling with TensorFlow's SAME padding: ceil(T / stride) frames, padding centred.
+
+PyTorch's ``ceil_mode`` gives as many frames but pads on the right only, which shifts
+every pooled frame of a model trained with SAME padding.
+"""
+
+# Dimensions: B batch, T frames, F feature, C channels
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+
+
+def same_padding(length: int, kernel: int, stride: int) -> Tuple[int, int]:
+    """Left and right padding so that ceil(length / stride) windows fit.
+
+    Ref: TensorFlow ``tf.nn.max_pool`` documentation, padding="SAME".
+    """
+    windows = -(-length // stride)
+    total = max((windows - 1) * stride + kernel - length, 0)
+    return total // 2, total - total // 2
+
+
+def max_pool_time(x_BTF: torch.Tensor, size: int) -> torch.Tensor:
+    """Maximum over ``size`` frames, SAME padding with -inf: [B, ceil(T/size), F].
+
+    The offset of the windows depends on the padded length T of the batch, as in the
+    original: padded frames are not masked.
+    """
+    if size == 1 or x_BTF.size(1) == 0:
+        return x_BTF
+    left, right = same_padding(x_BTF.size(1), size, size)
+    x_BFT = F.pad(x_BTF.transpose(1, 2), (left, right), value=float("-inf"))
+    return F.max_pool1d(x_BFT, size).transpose(1, 2)
+
+
+def max_pool_feature(x_BCTF: torch.Tensor, size: int) -> torch.Tensor:
+    """Maximum over ``size`` features, SAME padding: [B, C, T, ceil(F/size)]."""
+    if size == 1:
+        return x_BCTF
+    left, right = same_padding(x_BCTF.size(3), size, size)
+    if left or right:
+        x_BCTF = F.pad(x_BCTF, (left, right), value=float("-inf"))
+    return F.max_pool2d(x_BCTF, (1, size))
+
+
+def pooled_lengths(lengths_B: torch.Tensor, size: int) -> torch.Tensor:
+    """ceil(lengths / size), the number of frames after pooling."""
+    return torch.div(lengths_B + size - 1, size, rounding_mode="floor")
