@@ -1,0 +1,1 @@
+"""Command-line programs in ESPnet's style (``python -m espnet_ext.bin.NAME``)."""

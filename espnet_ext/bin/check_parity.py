@@ -1,0 +1,61 @@
+"""Compare a model with arrays of the original program.
+
+    python -m espnet_ext.bin.check_parity --experiment start --array start_full.npz
+"""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from espnet_ext.errors import run_main
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        description="Build the model of an experiment with the sizes and parameters "
+        "found in an array file of the original program, and compare everything the "
+        "file holds. Exit status 1 if an error is above its limit."
+    )
+    parser.add_argument("--experiment", required=True, help="name, for example start")
+    parser.add_argument("--array", required=True, help=".npz file")
+    parser.add_argument(
+        "--bos",
+        type=int,
+        help="original label that serves as BOS (default: the last label)",
+    )
+    return parser
+
+
+def check(experiment: str, array: str, bos: Optional[int] = None) -> int:
+    """Print one line a comparison; 0 if all are within their limits, else 1."""
+    from espnet_ext.interop.parity import compare
+    from espnet_ext.interop.reference_models import build_reference_model
+    from espnet_ext.interop.returnn import read_npz
+
+    arrays = read_npz(array)
+    reference = build_reference_model(experiment, arrays, bos)
+    comparisons = compare(reference, arrays)
+    for comparison in comparisons:
+        verdict = "ok" if comparison.passed else "DIFFERENT"
+        print(
+            f"{comparison.error:10.2e}  (limit {comparison.limit:.0e})  "
+            f"{verdict:9}  {comparison.name}"
+        )
+    failed = sum(not comparison.passed for comparison in comparisons)
+    worst = max(comparison.error for comparison in comparisons)
+    print(
+        f"{experiment}: {len(comparisons)} quantities compared, {failed} different, "
+        f"largest error {worst:.2e}"
+    )
+    return 1 if failed else 0
+
+
+def main(cmd: Optional[Sequence[str]] = None) -> int:
+    """Entry point; returns the exit status."""
+    args = get_parser().parse_args(cmd)
+    return run_main(lambda: check(args.experiment, args.array, args.bos))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Exchange with other toolkits: RETURNN parameters in, packed models out."""
