@@ -77,6 +77,12 @@ class TransducerModel(ESPnetASRModel):
         """The decoder's joint; a property, so that its weights are stored once."""
         return self.decoder.joint_network
 
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Always strict: ESPnet's inference asks for ``strict=False``, with which a
+        renamed or missing weight would silently stay random.
+        """
+        return super().load_state_dict(state_dict, strict=True, assign=assign)
+
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer at the beginning of each 1-based (sub-)epoch."""
         self.epoch = epoch

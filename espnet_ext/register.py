@@ -1,0 +1,28 @@
+"""Puts our classes into ESPnet's choice tables.
+
+``ASRTask.build_model`` reads module-level tables, so stock tools (inference, packing,
+collect-stats) see our classes once ``register()`` has run in their process.
+"""
+
+
+def register() -> None:
+    """Add encoders, decoders and models by their YAML names; may be called twice.
+
+    Raises:
+        RuntimeError: ESPnet already has another class under one of the names.
+    """
+    from espnet2.tasks import asr
+
+    from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
+    from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
+    from espnet_ext.asr.transducer_model import TransducerModel
+
+    # "transducer" is not among the decoder names: ESPnet would build its own joint
+    for table, name, plugin in (
+        (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
+        (asr.decoder_choices, "lstm_transducer", LstmTransducerDecoder),
+        (asr.model_choices, "full_sum_transducer", TransducerModel),
+    ):
+        present = table.classes.setdefault(name, plugin)
+        if present is not plugin:
+            raise RuntimeError(f"ESPnet already has a class named {name!r}: {present}")

@@ -1,0 +1,1 @@
+"""ESPnet tasks that know our plugins and our trainer."""

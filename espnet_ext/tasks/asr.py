@@ -1,0 +1,94 @@
+"""ESPnet's ASR task with our plugins registered and our trainer.
+
+The import registers the plugins. ESPnet spawns its GPU workers with a method of the
+task as target, so unpickling that target in the worker registers them there as well.
+"""
+
+import argparse
+import inspect
+from typing import Dict, Optional
+
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.tasks import asr
+from espnet2.tasks.asr import ASRTask
+
+from espnet_ext.errors import OptionError
+from espnet_ext.names import nearest
+from espnet_ext.register import register
+from espnet_ext.train.trainer import ProgressTrainer
+
+register()
+
+# configuration keys that name a class, with the table they are looked up in
+TABLES = {
+    "frontend": asr.frontend_choices,
+    "specaug": asr.specaug_choices,
+    "normalize": asr.normalize_choices,
+    "encoder": asr.encoder_choices,
+    "decoder": asr.decoder_choices,
+    "model": asr.model_choices,
+}
+
+
+def accepted_options(plugin: type) -> Optional[Dict[str, inspect.Parameter]]:
+    """Keyword options of a class and of the bases it passes ``**kwargs`` on to.
+
+    None if the set is open (``**kwargs`` without a base that closes it).
+    """
+    options: Dict[str, inspect.Parameter] = {}
+    for base in plugin.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        for parameter in named:
+            options.setdefault(parameter.name, parameter)
+        if len(named) == len(parameters):
+            return options
+    return None
+
+
+def check_plugin_options(args: argparse.Namespace) -> None:
+    """Refuse unknown classes and unknown ``*_conf`` keys, naming the nearest valid one.
+
+    ESPnet checks neither in a configuration file: a typo surfaces as a KeyError or
+    TypeError deep inside the construction of the model.
+    """
+    for key, table in TABLES.items():
+        name = getattr(args, key, None)
+        if name is None:
+            continue
+        if name not in table.classes:
+            raise OptionError(
+                f"unknown {key} {name!r}",
+                expected=", ".join(sorted(table.classes)),
+                next_step=f"{key}: {nearest(name, table.classes) or '...'}",
+            )
+        options = accepted_options(table.classes[name])
+        for option in getattr(args, f"{key}_conf", None) or {}:
+            if options is not None and option not in options:
+                near = nearest(option, options)
+                raise OptionError(
+                    f"{key}_conf: {name} has no option {option!r}",
+                    expected=", ".join(sorted(set(options) - {"self"})),
+                    next_step=f"did you mean {near!r}?" if near else None,
+                )
+
+
+class TransducerTask(ASRTask):
+    """ASRTask with our trainer and a check of the model's options."""
+
+    trainer = ProgressTrainer
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
+        """Build the model as ASRTask does, after checking names and options.
+
+        Raises:
+            OptionError: A class or an option does not exist, or has a wrong value.
+        """
+        check_plugin_options(args)
+        try:
+            return super().build_model(args)
+        except ValueError as error:
+            raise OptionError(f"the model cannot be built: {error}") from error
