@@ -1,9 +1,11 @@
 """Errors a user can act on: what was found, where, what is expected, what to do."""
 
+import os
 import sys
 from typing import Callable, Optional
 
 EXIT_USER_ERROR = 1
+EXIT_BROKEN_PIPE = 141  # what a shell reports for a process ended by SIGPIPE
 EXIT_INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 
@@ -66,6 +68,10 @@ class DiskFullError(UserError):
     """Writing failed because the device is full."""
 
 
+class OutputError(UserError):
+    """A result cannot be written where it should go."""
+
+
 class StageFailedError(UserError):
     """A stage or one of its jobs ended with an error; the log says why."""
 
@@ -74,10 +80,17 @@ def run_main(main: Callable[[], Optional[int]]) -> int:
     """Call ``main`` and turn user errors and Ctrl-C into a message and an exit status.
 
     Returns:
-        The value of ``main`` (None counts as 0), 1 after a UserError, 130 after Ctrl-C.
+        The value of ``main`` (None counts as 0), 1 after a UserError, 130 after Ctrl-C,
+        141 where the reader of the output went away.
     """
     try:
-        return main() or 0
+        status = main() or 0
+        sys.stdout.flush()  # so that a closed pipe shows here, not while exiting
+        return status
+    except BrokenPipeError:
+        # ``| head`` has seen enough; the interpreter must not flush into the pipe again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except UserError as error:
         print(f"error: {error.message()}", file=sys.stderr)
         return EXIT_USER_ERROR

@@ -3,13 +3,26 @@
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Iterator, List, TextIO, Union
 
-from espnet_ext.errors import DiskFullError, FormatError, MissingInputError
+from espnet_ext.errors import (
+    DiskFullError,
+    FormatError,
+    MissingInputError,
+    OutputError,
+)
 
 PathLike = Union[str, Path]
+UNWRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 
 
 @contextlib.contextmanager
@@ -29,31 +42,47 @@ def disk_full_is_a_user_error(target: PathLike) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _unwritable_is_a_user_error(target: Path) -> Iterator[None]:
+    """Turn a place where nothing can be written into an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise OutputError(
+            f"cannot be written: {error.strerror}",
+            where=target,
+            next_step="choose another folder, or change what stands in the way",
+        ) from error
+
+
+@contextlib.contextmanager
 def atomic_path(target: PathLike) -> Iterator[Path]:
     """Yield a temporary path beside ``target``; renamed to it if the block succeeds.
 
     The temporary file keeps the suffix of the target, because some writers
     (soundfile, numpy, matplotlib) choose the format by it.
+
+    Raises:
+        DiskFullError: The device is full.
+        OutputError: Nothing can be written there (permissions, a file in place of a
+            folder or the reverse).
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with disk_full_is_a_user_error(target):
+    temporary = target.parent / f".{target.stem}.{secrets.token_hex(6)}{target.suffix}"
+    with disk_full_is_a_user_error(target):
+        with _unwritable_is_a_user_error(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # not mkstemp: its files are private, a result is as readable as any file
+            temporary.touch(exist_ok=False)
+        try:
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
-        # mkstemp makes private files; a result is as readable as any new file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+            with _unwritable_is_a_user_error(target):
+                os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -69,14 +98,20 @@ def read_lines(path: PathLike) -> List[str]:
 
     Raises:
         MissingInputError: The file does not exist.
-        FormatError: It is not UTF-8.
+        FormatError: It is not UTF-8, or a folder.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise MissingInputError("file not found", where=path) from None
+    except IsADirectoryError:
+        raise FormatError("is a folder", where=path, expected="a file") from None
     except UnicodeDecodeError as error:
         raise FormatError(
             f"byte {error.start} is not UTF-8", where=path, expected="UTF-8 text"
         ) from None
-    return text.splitlines()
+    # not splitlines(), which also splits at characters that occur inside transcripts
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]

@@ -63,13 +63,11 @@ make_venv() {
     "${python}" -m venv "${venv}"
 }
 
-# pip's hundreds of lines go to the log; of them the user sees how far it is.
+# pip's hundreds of lines go to the log; of them the user sees that it moves.
 show_progress() {
-    awk -v total="${package_count}" '
-        /^ *(Downloading|Using cached) .*\.(whl|gz)/ {
-            if (++count % 20 == 0) print "  " count " of about " total " packages"
-        }
-        /^Installing collected/ { print "  unpacking" }
+    awk '
+        /^(Collecting|Processing)/ && ++count % 25 == 0 { print "  " count " packages" }
+        /^Installing collected/ && count > 2 { print "  unpacking " count " packages" }
         /^ERROR/ { print }
         { fflush() }'
 }
@@ -79,10 +77,8 @@ pip_install() {
 }
 
 install_packages() {
-    local log="${venv}/install.log" package_count
-    package_count="$(grep -c == constraints.txt)"
-    echo "installing about ${package_count} packages: 3 GB to fetch, 6 GB on disk" \
-        "(log: ${log})"
+    local log="${venv}/install.log"
+    echo "installing about 115 packages: 3 GB to fetch, 6 GB on disk (log: ${log})"
     # pip unpacks in TMPDIR, and /tmp is a small memory disk on many machines
     mkdir -p "${venv}/tmp"
     export TMPDIR="${root}/${venv}/tmp"

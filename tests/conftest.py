@@ -1,0 +1,40 @@
+"""Same random numbers in every run, and a closing word on comparisons not made."""
+
+import random
+import sys
+
+import hypothesis
+import numpy
+import pytest
+
+from tests.shared import SHARED
+
+SEED = 1
+
+# a failure on one machine is then a failure on every machine
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Seed the global generators, for code under test that uses them."""
+    random.seed(SEED)
+    numpy.random.seed(SEED)
+    if "torch" in sys.modules:  # tests that need no torch must not pay for its import
+        sys.modules["torch"].manual_seed(SEED)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say how many comparisons with the original were skipped for want of its values."""
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "set ESPNET_EXT_SHARED" in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.write_line(
+            f"reference comparisons: {len(skipped)} skipped, because {SHARED} does not "
+            "hold the values of the original (set ESPNET_EXT_SHARED to their folder)",
+            yellow=True,
+        )
