@@ -1,0 +1,106 @@
+"""Finding files of a release in whatever layout a site unpacked it.
+
+Names are compared without regard to case and links are followed, so disk folders
+(``swb1_d1/data``), a flat folder of links, upper-case copies of CD-ROMs and a middle
+folder more or less make no difference.
+"""
+
+import fnmatch
+import os
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple, Union
+
+from espnet_ext.errors import MissingInputError
+
+PathLike = Union[str, Path]
+
+# the original first: a converted copy beside it adds nothing
+AUDIO_SUFFIXES = (".sph", ".wav", ".flac")
+
+
+def walk_files(root: PathLike) -> Iterator[Path]:
+    """All files below a folder, sorted, links followed, link loops cut.
+
+    Raises:
+        MissingInputError: The folder does not exist or is no folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise MissingInputError(
+            "corpus folder not found" if not root.exists() else "is not a folder",
+            where=root,
+            next_step="correct the path in db.sh or on the command line",
+        )
+    seen = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders.sort()
+        for name in sorted(names):
+            yield Path(folder) / name
+
+
+def find_files(root: PathLike, patterns: Iterable[str]) -> List[Path]:
+    """Files whose name matches one of the patterns (``*``, ``?``, ``[...]``)."""
+    lowered = [pattern.lower() for pattern in patterns]
+    return [
+        path
+        for path in walk_files(root)
+        if any(fnmatch.fnmatchcase(path.name.lower(), p) for p in lowered)
+    ]
+
+
+def find_one(root: PathLike, patterns: Iterable[str]) -> Optional[Path]:
+    """The first match of the first pattern that has one; None if none has."""
+    files = list(walk_files(root))
+    for pattern in patterns:
+        for path in files:
+            if fnmatch.fnmatchcase(path.name.lower(), pattern.lower()):
+                return path
+    return None
+
+
+def require_one(root: PathLike, patterns: Iterable[str], what: str) -> Path:
+    """Like ``find_one``, but its absence is an error that says what is needed."""
+    patterns = list(patterns)
+    path = find_one(root, patterns)
+    if path is None:
+        raise MissingInputError(
+            f"{what} not found",
+            where=root,
+            expected=f"a file {' or '.join(patterns)} somewhere below",
+            next_step="correct the path, or unpack the release completely",
+        )
+    return path
+
+
+def audio_by_call(
+    roots: Iterable[PathLike], name_pattern: str
+) -> Tuple[Dict[str, Path], List[Path]]:
+    """Audio file of each call, and further copies that were left aside.
+
+    Args:
+        roots: Folders to search.
+        name_pattern: Pattern of the file name without suffix, for example ``sw0*``.
+
+    Returns:
+        Path by lower-case stem (``sw02001``); the original format wins over a
+        converted copy, then the first path in order.
+    """
+    found: Dict[str, List[Path]] = {}
+    for root in roots:
+        patterns = [name_pattern + suffix for suffix in AUDIO_SUFFIXES]
+        for path in find_files(root, patterns):
+            found.setdefault(path.stem.lower(), []).append(path)
+    chosen: Dict[str, Path] = {}
+    copies: List[Path] = []
+    for call in sorted(found):
+        ranked = sorted(
+            found[call], key=lambda p: AUDIO_SUFFIXES.index(p.suffix.lower())
+        )
+        chosen[call] = ranked[0]
+        copies += ranked[1:]
+    return chosen, copies

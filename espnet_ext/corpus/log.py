@@ -1,0 +1,47 @@
+"""What the preparation left out or changed, segment by segment, and why."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import List, NamedTuple
+
+
+class Entry(NamedTuple):
+    """One segment or file: what was done (``dropped``, ``changed``) and why."""
+
+    action: str
+    item: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass
+class PreparationLog:
+    """Collects entries, counts of what is too plain to list, and warnings."""
+
+    entries: List[Entry] = field(default_factory=list)
+    counts: Counter = field(default_factory=Counter)
+    warnings: List[str] = field(default_factory=list)
+
+    def drop(self, item: str, reason: str, detail: str = "") -> None:
+        """A segment is left out."""
+        self.entries.append(Entry("dropped", item, reason, detail))
+
+    def change(self, item: str, reason: str, detail: str = "") -> None:
+        """A segment is kept, but not as it was found."""
+        self.entries.append(Entry("changed", item, reason, detail))
+
+    def warn(self, message: str) -> None:
+        """Something the user should know; shown once at the end."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    def to_tsv(self) -> str:
+        """``dropped.tsv``: a header line, then one line an entry."""
+        rows = [Entry("action", "item", "reason", "detail")] + self.entries
+        return "".join("\t".join(row) + "\n" for row in rows)
+
+    def summary(self) -> List[str]:
+        """``action, reason: count`` lines, the most frequent first."""
+        counts = Counter((entry.action, entry.reason) for entry in self.entries)
+        counts.update({("dropped", reason): n for reason, n in self.counts.items()})
+        return [f"{act}, {why}: {n}" for (act, why), n in counts.most_common()]
