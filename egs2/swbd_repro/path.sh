@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+# Sets PYTHON and PYTHONPATH for the recipe; sourced by run.sh in the recipe folder.
+# PYTHON from the environment wins, then the repository's .venv, then python3.
+
+_here="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)"
+ESPNET_EXT_ROOT="$(cd -- "${_here}/../.." && pwd -P)"
+if [ -z "${PYTHON:-}" ]; then
+  PYTHON=python3
+  if [ -x "${ESPNET_EXT_ROOT}/.venv/bin/python" ]; then
+    PYTHON="${ESPNET_EXT_ROOT}/.venv/bin/python"
+  fi
+fi
+# a colon cannot stand in PYTHONPATH; then the package has to be installed
+if [[ "${ESPNET_EXT_ROOT}" != *:* ]]; then
+  PYTHONPATH="${ESPNET_EXT_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
+  export PYTHONPATH
+fi
+# names and texts are UTF-8 and sorted by byte, whatever the locale of the machine
+export PYTHON ESPNET_EXT_ROOT PYTHONUTF8=1 LC_ALL=C.UTF-8
+unset _here

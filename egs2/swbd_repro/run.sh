@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Switchboard transducers: settings of this recipe, then the stages of asr.sh in Python.
+# ./run.sh trains and scores the demo; ./run.sh --help lists all options. Yours come
+# after these settings and win, for example with the LDC releases named in db.sh:
+#   ./run.sh --corpus ldc --asr_config conf/train_start.yaml --nbpe 1000 \
+#     --bpemode subword_nmt --max_wav_duration 20 --ngpu 1
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
+
+. ./path.sh
+. ./cmd.sh
+
+settings=(
+  --corpus embedded
+  --lang en
+  --fs 8k
+  --nj "${nj}"
+  --inference_nj "${inference_nj}"
+  --ngpu 0
+  --use_lm false
+  --lm_config conf/train_lm.yaml
+  --token_type bpe
+  --nbpe 80
+  --asr_config conf/train_demo.yaml
+  --inference_config conf/decode_rna.yaml
+  --inference_asr_model valid.loss.ave.pth
+  --skip_packing false
+)
+
+exec "${PYTHON}" -m espnet_ext.recipe "${settings[@]}" "$@"

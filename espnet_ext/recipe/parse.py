@@ -1,0 +1,201 @@
+"""Reads ``--option value`` into RecipeOptions; refuses what the recipe cannot do."""
+
+import dataclasses
+from typing import Any, Dict, List, Sequence, Set
+
+from espnet_ext.errors import OptionError
+from espnet_ext.names import nearest
+from espnet_ext.recipe.options import LAST_STAGE, RecipeOptions
+
+FIELDS = {field.name: field for field in dataclasses.fields(RecipeOptions)}
+SEE_HELP = "./run.sh --help lists all options"
+
+# option -> (the only value, why)
+ONLY = {
+    "feats_type": ("raw", "features are computed inside the model; no Kaldi is used"),
+    "use_ngram": (False, "KenLM's programs come with no pip package"),
+    "g2p": ("none", "phone units are not built by this recipe"),
+    "asr_task": ("asr", "espnet2/asr_transducer has no place for our encoders"),
+    "num_splits_asr": (1, "the data is read from where it lies"),
+    "num_splits_lm": (1, "the text is read from where it lies"),
+    "num_nodes": (1, "start stage 11 of several machines with torchrun instead"),
+    "skip_upload_hf": (True, "stage 15 (upload) is not part of this recipe"),
+}
+
+
+def parse(argv: Sequence[str]) -> RecipeOptions:
+    """Options from the command line; a later one overrides an earlier one.
+
+    Raises:
+        OptionError: An unknown or repeated-without-value option, a positional argument,
+            a value of the wrong type, or one that this recipe does not support.
+    """
+    given: Dict[str, Any] = {}
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or word == "--":
+            raise OptionError(
+                f"unexpected argument {word!r}",
+                expected="--option value",
+                next_step=f"quote a value that has blanks in it; {SEE_HELP}",
+            )
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        if name not in FIELDS:
+            close = nearest(name, FIELDS)
+            raise OptionError(
+                f"unknown option --{name}",
+                next_step=f"did you mean --{close}? {SEE_HELP}" if close else SEE_HELP,
+            )
+        if not equals:
+            if not rest:
+                raise OptionError(f"option --{name} needs a value", next_step=SEE_HELP)
+            value = rest.pop(0)
+        given[name] = _convert(name, value)
+    options = RecipeOptions(**given)
+    check(options)
+    return options
+
+
+def _convert(name: str, value: str) -> Any:
+    kind = FIELDS[name].type
+    choices = FIELDS[name].metadata["choices"]
+    if choices and value not in choices:
+        close = nearest(value, choices)
+        raise OptionError(
+            f"{value!r} is not a value of this option",
+            where=f"--{name}",
+            expected=f"one of {', '.join(choices)}",
+            next_step=f"--{name} {close}" if close else SEE_HELP,
+        )
+    if kind is bool:
+        if value.lower() not in ("true", "false"):
+            raise OptionError(f"{value!r} is neither true nor false", where=f"--{name}")
+        return value.lower() == "true"
+    try:
+        return kind(value)
+    except ValueError:
+        raise OptionError(
+            f"{value!r} is not a number",
+            where=f"--{name}",
+            expected={int: "a whole number", float: "a number"}[kind],
+        ) from None
+
+
+def check(options: RecipeOptions) -> None:
+    """Refuse values that asr.sh knows and this recipe does not support, with reason."""
+    for name, (only, reason) in ONLY.items():
+        value = getattr(options, name)
+        if value != only:
+            raise OptionError(
+                f"{_shown(value)} is not supported: {reason}",
+                where=f"--{name}",
+                expected=_shown(only),
+            )
+    for name in ("stage", "stop_stage"):
+        if getattr(options, name) < 1:
+            raise OptionError("stages count from 1", where=f"--{name}")
+    if options.stage > LAST_STAGE:
+        _refuse_stage(options.stage, "--stage")
+    if options.stage > options.stop_stage:
+        raise OptionError(
+            f"--stage {options.stage} lies after --stop_stage {options.stop_stage}",
+            expected="stage at most stop_stage",
+        )
+    for name in ("nj", "inference_nj", "nbpe", "batch_size"):
+        if getattr(options, name) < 1:
+            raise OptionError("must be at least 1", where=f"--{name}")
+    if options.ngpu < 0:
+        raise OptionError("must be at least 0", where="--ngpu")
+    if options.seed and not options.seed.isdigit():
+        raise OptionError(f"{options.seed!r} is not a whole number", where="--seed")
+    sampling_rate(options)
+    skipped_stages(options)
+
+
+def _refuse_stage(number: int, where: str) -> None:
+    reason = {15: " (upload to a model hub is not part of this recipe)"}
+    raise OptionError(
+        f"there is no stage {number}{reason.get(number, '')}",
+        where=where,
+        expected=f"1 to {LAST_STAGE}",
+        next_step=SEE_HELP,
+    )
+
+
+def sampling_rate(options: RecipeOptions) -> int:
+    """``--fs`` in Hz: 8k, 16k, 8000, ... are understood."""
+    text = options.fs.lower()
+    number = text[:-1] if text.endswith("k") else text
+    try:
+        rate = round(float(number) * (1000 if text.endswith("k") else 1))
+    except ValueError:
+        rate = 0
+    if rate <= 0:
+        raise OptionError(
+            f"{options.fs!r} is not a sampling rate",
+            where="--fs",
+            expected="for example 8k or 8000",
+        )
+    return rate
+
+
+def skipped_stages(options: RecipeOptions) -> Dict[int, str]:
+    """Stages left out by an option: number -> the option that says so."""
+    skipped: Dict[int, str] = {}
+
+    def skip(stages: Sequence[int], reason: str) -> None:
+        for stage in stages:
+            skipped.setdefault(stage, reason)
+
+    for word in options.skip_stages.replace(",", " ").split():
+        if not word.isdigit():
+            raise OptionError(f"{word!r} is not a stage", where="--skip_stages")
+        if not 1 <= int(word) <= LAST_STAGE:
+            _refuse_stage(int(word), "--skip_stages")
+        skip([int(word)], "--skip_stages")
+    if options.skip_data_prep:
+        skip(range(1, 6), "--skip_data_prep true")
+    if options.skip_train or options.download_model:
+        reason = "--download_model" if options.download_model else "--skip_train true"
+        skip([2, *range(4, 12)], reason)
+    if options.skip_eval:
+        skip([12, 13], "--skip_eval true")
+    if options.skip_packing or options.download_model:
+        skip([14], "--skip_packing true")
+    if not options.speed_perturb_factors.strip():
+        skip([2], "no --speed_perturb_factors")
+    if not options.use_lm:
+        skip([6, 7, 8], "--use_lm false")
+    skip([9], f"--use_ngram false; {ONLY['use_ngram'][1]}")
+    return skipped
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def help_screen() -> str:
+    """All options with their defaults, grouped."""
+    lines: List[str] = [
+        "usage: ./run.sh [--option value ...]",
+        "",
+        "Runs stages 1-14: 1 data, 2 speed perturbation, 3 format, 4 filter, 5 tokens,",
+        "6-8 language model, 9 n-gram, 10 statistics, 11 train, 12 decode, 13 score,",
+        "14 pack. A stage whose settings and inputs have not changed is skipped, also",
+        "if --stage names it; --force true runs it again. '-' and '_' are the same in",
+        "names. The defaults below are asr.sh's; run.sh sets its own before yours.",
+    ]
+    groups: Set[str] = set()
+    for field in FIELDS.values():
+        group = field.metadata["group"]
+        if group not in groups:
+            groups.add(group)
+            lines += ["", f"{group}:"]
+        choices = field.metadata["choices"]
+        listed = f" [{'|'.join(choices)}]" if choices and len(choices) < 6 else ""
+        default = _shown(field.default) or '""'
+        about = f"{field.metadata['help']}{listed} (default: {default})"
+        lines.append(f"  --{field.name:24} {about}")
+    return "\n".join(lines)

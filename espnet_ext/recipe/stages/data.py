@@ -1,0 +1,105 @@
+"""Stage 1: make the corpora that can be made, then local/data.sh."""
+
+from pathlib import Path
+from typing import Dict, List
+
+from espnet_ext.corpus.kaldi_dir import combine_data_dirs, read_data_dir
+from espnet_ext.errors import MissingInputError
+from espnet_ext.recipe.context import Context, words
+from espnet_ext.recipe.jobs import Job, run_jobs
+from espnet_ext.recipe.log import hours
+from espnet_ext.recipe.state import Due, Unit
+
+DOWNLOADS = Path("downloads")
+SCRIPT = Path("local/data.sh")
+SET_FILES = ("wav.scp", "text", "utt2spk", "spk2utt")
+# sets made here out of those of two corpora
+COMBINED = {
+    "train_and_prompts": ("train", "prompts_train"),
+    "dev_and_prompts": ("dev", "prompts_dev"),
+}
+
+
+def units(context: Context) -> List[Unit]:
+    """One unit: all sets in data/."""
+    options, layout = context.options, context.layout
+    names = [layout.unperturbed_train_set, layout.valid_set, *layout.test_sets]
+    sets = [layout.data / name for name in dict.fromkeys(names)]
+    # upstream keeps the roots of the corpora here; ours reads the same file
+    inputs = [path for path in (SCRIPT, Path("db.sh")) if path.exists()]
+    return [
+        Unit(
+            stage=1,
+            target=str(layout.data),
+            settings={
+                **context.chosen("corpus", "local_data_opts"),
+                "size": options.size if "embedded" in options.corpus else "",
+                "sets": " ".join(names),
+            },
+            inputs=inputs,
+            outputs=[folder / file for folder in sets for file in SET_FILES],
+            root=layout.data,
+        )
+    ]
+
+
+def run(context: Context, due: Due) -> Dict[str, object]:
+    """Build the corpora that can be built, run local/data.sh, combine sets."""
+    options, layout = context.options, context.layout
+    for kind in ("embedded", "prompts"):
+        if kind in options.corpus.split("+"):
+            build_corpus(context, kind)
+    prepare(context)
+    for name in (layout.unperturbed_train_set, layout.valid_set):
+        if name in COMBINED:
+            sources = [layout.data / source for source in COMBINED[name]]
+            combine_data_dirs(layout.data / name, sources)
+    names = [layout.unperturbed_train_set, layout.valid_set, *layout.test_sets]
+    return {name: describe(layout.data / name) for name in dict.fromkeys(names)}
+
+
+def build_corpus(context: Context, kind: str) -> None:
+    """Make a corpus under downloads/; the builder itself notices a finished one."""
+    arguments = ["data", kind, "--root", str(DOWNLOADS / kind)]
+    if kind == "embedded":
+        arguments += ["--size", context.options.size]
+    _run(context, f"{kind} corpus", context.module("espnet_ext", *arguments))
+
+
+def prepare(context: Context) -> None:
+    """Run local/data.sh, as asr.sh does.
+
+    Raises:
+        MissingInputError: The script does not exist.
+    """
+    if not SCRIPT.exists():
+        raise MissingInputError(
+            "script not found",
+            where=SCRIPT,
+            expected="the recipe directory as the working directory",
+            next_step="start run.sh in egs2/swbd_repro",
+        )
+    options = context.options
+    command = ["bash", str(SCRIPT), "--corpus", options.corpus or "ldc"]
+    command += words("local_data_opts", options.local_data_opts)
+    _run(context, "data preparation", command)
+
+
+def _run(context: Context, name: str, command: List[str]) -> None:
+    log = context.layout.exp / "log" / f"stage_01_{name.replace(' ', '_')}.log"
+    context.log.info(f"{name}: log {log}")
+    job = Job(name, command, log, {"python": context.python})
+    run_jobs([job], parallel=1, label=name)
+
+
+def describe(path: Path) -> str:
+    """Utterances, speakers, words and hours of a data directory."""
+    utterances = read_data_dir(path)
+    speakers = len({u.speaker_id for u in utterances})
+    count = sum(len(u.text.split()) for u in utterances)
+    timed = [u.end_s - u.start_s for u in utterances if u.end_s is not None]
+    length = f", {hours(sum(timed))}" if timed else ""
+    return (
+        f"{len(utterances)} utterances, {speakers} speakers, {count} words{length} "
+        f"({path})"
+    )

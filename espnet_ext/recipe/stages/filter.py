@@ -1,0 +1,155 @@
+"""Stage 4: training utterances of a usable length with words, and the LM's text."""
+
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from espnet_ext.corpus.kaldi_dir import read_data_dir, write_data_dir
+from espnet_ext.errors import FormatError
+from espnet_ext.files import atomic_write, read_lines
+from espnet_ext.recipe.context import Context
+from espnet_ext.recipe.layout import Layout
+from espnet_ext.recipe.log import hours
+from espnet_ext.recipe.parse import sampling_rate
+from espnet_ext.recipe.stages.format import SAMPLES_FILE, STAMP_FILE, dumped_dir
+from espnet_ext.recipe.state import Due, Unit
+
+FILES = ("wav.scp", "text", "utt2spk", SAMPLES_FILE, STAMP_FILE)
+
+
+def _sets(context: Context) -> List[str]:
+    return list(dict.fromkeys([context.layout.train_set, context.layout.valid_set]))
+
+
+def dumped_text(layout: Layout, name: str) -> Path:
+    """The text of a filtered set."""
+    return layout.dump / name / "text"
+
+
+def lm_texts(context: Context) -> List[Path]:
+    """Transcripts of training, and the text that data preparation adds to them."""
+    layout = context.layout
+    texts = [layout.data / layout.unperturbed_train_set / "text"]
+    extra = layout.data / "lm" / "train.txt"
+    if extra.exists() and context.options.corpus != "prompts":
+        texts.append(extra)
+    return texts
+
+
+def units(context: Context) -> List[Unit]:
+    """One unit a set, and one for the text of the language model."""
+    layout = context.layout
+    made = []
+    for name in _sets(context):
+        source, target = dumped_dir(layout, name), layout.dump / name
+        made.append(
+            Unit(
+                stage=4,
+                target=str(target),
+                settings=context.chosen("min_wav_duration", "max_wav_duration", "fs"),
+                inputs=[source / file for file in FILES],
+                outputs=[target / "wav.scp", target / "text"],
+                root=layout.dump,
+                made_by=3,
+            )
+        )
+    if not context.options.lm_train_text:
+        made.append(
+            Unit(
+                stage=4,
+                target=str(layout.lm_train_text),
+                settings={},
+                inputs=lm_texts(context),
+                outputs=[layout.lm_train_text],
+                root=layout.dump,
+                made_by=1,
+            )
+        )
+    return made
+
+
+def run(context: Context, due: Due) -> Dict[str, object]:
+    """Write the filtered sets that are due."""
+    layout = context.layout
+    facts: Dict[str, object] = {}
+    for unit, _ in due:
+        if unit.target == str(layout.lm_train_text):
+            facts["text for the LM"] = _write_lm_text(context, unit)
+            continue
+        name = str(Path(unit.target).relative_to(layout.dump))
+        facts[name] = filter_set(context, name)
+    return facts
+
+
+def filter_set(context: Context, name: str) -> str:
+    """Filter one set from dump/raw/org; returns what was kept and dropped.
+
+    Raises:
+        FormatError: No utterance is left.
+    """
+    options, layout = context.options, context.layout
+    source, target = dumped_dir(layout, name), layout.dump / name
+    samples = read_samples(source)
+    rate = sampling_rate(options)
+    kept, dropped = [], {"too short": 0, "too long": 0, "without words": 0}
+    for utterance in read_data_dir(source):
+        length_s = samples[utterance.utterance_id] / rate
+        if length_s < options.min_wav_duration:
+            reason = "too short"
+        elif length_s > options.max_wav_duration:
+            reason = "too long"
+        elif not utterance.text:
+            reason = "without words"
+        else:
+            kept.append(utterance)
+            continue
+        dropped[reason] += 1
+        context.log.detail(
+            f"{name}: {utterance.utterance_id} dropped: {reason} ({length_s:.2f} s)"
+        )
+    if not kept:
+        raise FormatError(
+            "no utterance is left after filtering",
+            where=source,
+            expected=f"lengths of {options.min_wav_duration} to "
+            f"{options.max_wav_duration} s and some words",
+            next_step="change --min_wav_duration and --max_wav_duration",
+        )
+    total_s = sum(samples[u.utterance_id] for u in kept) / rate
+    ids = [u.utterance_id for u in kept]
+    write_data_dir(
+        target,
+        kept,
+        {
+            SAMPLES_FILE: "".join(f"{i} {samples[i]}\n" for i in ids),
+            STAMP_FILE: source / STAMP_FILE,
+            "feats_type": "raw\n",
+        },
+    )
+    why = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+    return f"{len(kept)} utterances, {hours(total_s)}" + (
+        f"; dropped {why}" * bool(why)
+    )
+
+
+def read_samples(path: Path) -> Dict[str, int]:
+    """utt2num_samples as a mapping."""
+    pairs: List[Tuple[str, str]] = [
+        (words[0], words[1])
+        for words in map(str.split, read_lines(path / SAMPLES_FILE))
+    ]
+    return {utterance: int(count) for utterance, count in pairs}
+
+
+def _write_lm_text(context: Context, unit: Unit) -> str:
+    """All texts with unique ids; extra text has its line number as id."""
+    count = 0
+    with atomic_write(Path(unit.target)) as file:
+        for number, path in enumerate(unit.inputs):
+            for line_number, line in enumerate(read_lines(path), start=1):
+                utterance, _, words = line.strip().partition(" ")
+                if number > 0:
+                    utterance, words = f"lm{number}_{line_number:08d}", line.strip()
+                if words.strip():
+                    file.write(f"{utterance} {words.strip()}\n")
+                    count += 1
+    return f"{count} sentences ({unit.target})"

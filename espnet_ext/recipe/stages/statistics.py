@@ -1,0 +1,151 @@
+"""Stage 10: lengths of all utterances, mean and variance of the features."""
+
+import shutil
+from pathlib import Path
+from typing import Dict, List
+
+from espnet_ext.files import read_lines
+from espnet_ext.recipe.config import settings_of
+from espnet_ext.recipe.context import Context, split, words
+from espnet_ext.recipe.jobs import Job, cores, run_jobs
+from espnet_ext.recipe.log import hours
+from espnet_ext.recipe.parse import sampling_rate
+from espnet_ext.recipe.stages.common import (
+    TEXT_SETTINGS,
+    add_vocabulary_size,
+    data_arguments,
+    espnet_token_type,
+    frontend_arguments,
+    keys_of,
+    own_or_stock,
+    speech_files,
+    token_arguments,
+    write_keys,
+    write_resume_script,
+)
+from espnet_ext.recipe.state import Due, Unit
+
+# what of the training configuration the features depend on
+FEATURE_KEYS = (
+    *("frontend", "frontend_conf", "input_size"),
+    *("preprocessor", "preprocessor_conf", "train_dtype"),
+)
+
+
+def text_shape(context: Context, role: str) -> Path:
+    """The file of token counts that stage 11 forms batches by."""
+    kind = espnet_token_type(context, context.options.token_type)
+    return context.layout.asr_stats / role / f"text_shape.{kind}"
+
+
+def units(context: Context) -> List[Unit]:
+    """One unit: the statistics directory."""
+    options, layout = context.options, context.layout
+    token_type = options.token_type
+    inputs = [layout.token_list(token_type)]
+    if espnet_token_type(context, token_type) == "bpe":
+        inputs.append(layout.bpe_model)
+    for name in (layout.train_set, layout.valid_set):
+        inputs += speech_files(context, name)
+    outputs = [text_shape(context, role) for role in ("train", "valid")]
+    outputs += [layout.asr_stats / "train" / "feats_stats.npz"]
+    return [
+        Unit(
+            stage=10,
+            target=str(layout.asr_stats),
+            settings={
+                **settings_of(options.asr_config, options.asr_args, FEATURE_KEYS),
+                **context.chosen("fs", *TEXT_SETTINGS),
+            },
+            inputs=inputs,
+            outputs=outputs,
+            root=layout.exp,
+            made_by=4,
+        )
+    ]
+
+
+def run(context: Context, due: Due) -> Dict[str, object]:
+    """Collect in parallel, then add up."""
+    options, layout = context.options, context.layout
+    stats, logdir = layout.asr_stats, layout.asr_stats / "logdir"
+    shutil.rmtree(logdir, ignore_errors=True)
+    keys = {
+        "train": keys_of(layout.dump / layout.train_set / "wav.scp"),
+        "valid": keys_of(layout.dump / layout.valid_set / "wav.scp"),
+    }
+    write_resume_script(context, stats, 10)
+    config = ["--config", options.asr_config] if options.asr_config else []
+    arguments = [*config, *frontend_arguments(context), *data_arguments(context)]
+    arguments += token_arguments(context, options.token_type)
+    arguments += words("asr_args", options.asr_args)
+    collect(context, own_or_stock("asr_train"), keys, logdir, stats, arguments)
+    for role in ("train", "valid"):
+        add_vocabulary_size(
+            stats / role / "text_shape",
+            layout.token_list(options.token_type),
+            text_shape(context, role),
+        )
+    return {role: _describe(context, stats / role) for role in ("train", "valid")}
+
+
+def collect(
+    context: Context,
+    module: str,
+    keys: Dict[str, List[str]],
+    logdir: Path,
+    target: Path,
+    arguments: List[str],
+) -> None:
+    """Run a trainer's --collect_stats over parts of the data and add the parts up.
+
+    Args:
+        module: The training module.
+        keys: Utterance ids of ``train`` and ``valid``.
+        logdir: Takes lists, logs and partial results.
+        target: Takes the sums.
+        arguments: The trainer's other options.
+    """
+    wanted = min(context.options.nj, cores(), *(len(ids) for ids in keys.values()))
+    parts = {role: split(ids, wanted) for role, ids in keys.items()}
+    jobs, folders = [], []
+    for number in range(1, len(parts["train"]) + 1):
+        folder = logdir / f"stats.{number}"
+        lists = []
+        for role in ("train", "valid"):
+            ids = parts[role][number - 1]
+            file = write_keys(logdir / f"{role}.{number}.scp", ids)
+            lists += [f"--{role}_shape_file", str(file)]
+        command = context.module(
+            module,
+            *("--collect_stats", "true", "--ngpu", "0", "--output_dir", folder),
+            *lists,
+            *arguments,
+        )
+        log = logdir / f"stats.{number}.log"
+        jobs.append(Job(f"collecting statistics {number}", command, log))
+        folders.append(folder)
+    run_jobs(jobs, parallel=len(jobs), label="collecting statistics")
+    sums = [word for folder in folders for word in ("--input_dir", str(folder))]
+    command = context.module("espnet2.bin.aggregate_stats_dirs", *sums)
+    command += ["--output_dir", str(target)]
+    command += ["--skip_sum_stats"] * (
+        not (folders[0] / "train" / "stats_keys").exists()
+    )
+    log = logdir / "aggregate.log"
+    run_jobs([Job("adding up statistics", command, log)], parallel=1, label="adding up")
+
+
+def _describe(context: Context, folder: Path) -> str:
+    samples = [
+        int(line.split()[1].split(",")[0])
+        for line in read_lines(folder / "speech_shape")
+    ]
+    tokens = [
+        int(line.split()[1].split(",")[0]) for line in read_lines(folder / "text_shape")
+    ]
+    total_s = sum(samples) / sampling_rate(context.options)
+    return (
+        f"{len(samples)} utterances, {hours(total_s)}, {sum(tokens)} tokens, "
+        f"at most {max(tokens)} in one"
+    )
