@@ -26,7 +26,7 @@ def same_random_numbers() -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Say how many comparisons with the original were skipped for want of its values."""
+    """Say how many comparisons with the original were skipped, its values absent."""
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])

@@ -1,4 +1,4 @@
-"""``espnet-ext doctor``: what is installed, what works, and what to do about the rest."""
+"""``espnet-ext doctor``: what is installed, what works, how to mend the rest."""
 
 import argparse
 import json

@@ -18,7 +18,7 @@ NEED_SHARED_MEMORY_GIB = 0.5
 
 
 def cpu_limit() -> float:
-    """Cores this process may use: affinity and container quota, not what is built in."""
+    """Cores this process may use: by affinity and by the quota of a container."""
     cores = float(len(os.sched_getaffinity(0)))
     quota = _first_line("/sys/fs/cgroup/cpu.max")
     if quota and not quota.startswith("max"):

@@ -1,43 +1,22 @@
 """Programs that the recipe uses where they are present."""
 
-import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, Optional
 
+from espnet_ext.analysis.sclite import find_sctk
 from espnet_ext.doctor.finding import MISSING, NOTE, OK, WARNING, Finding, Findings
 
 SECTION = "programs and data"
 ESPEAK_FIX = "make setup   (or: pip install espeakng-loader)"
 
 
-def search_path() -> str:
-    """PATH, and the folder of this Python, which need not be on it."""
-    return os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.prefix) / "bin")])
-
-
-def find_program(name: str) -> Optional[str]:
-    """Full path of a program, None if there is none."""
-    return shutil.which(name, path=search_path())
-
-
-def sctk_command(program: str) -> Optional[List[str]]:
-    """How to start one of SCTK's programs: by itself or through Debian's ``sctk``."""
-    for name in (program, f"{program}.pl"):
-        found = find_program(name)
-        if found:
-            return [found]
-    wrapper = find_program("sctk")
-    return [wrapper, program] if wrapper else None
-
-
 def check_tools() -> Findings:
     """sclite, hubscr, sph2pipe, and the voices of the embedded corpus."""
-    yield check_sctk("sclite")
-    yield check_sctk("hubscr")
-    sph2pipe = find_program("sph2pipe")
+    yield from check_sctk()
+    sph2pipe = shutil.which("sph2pipe")
     yield Finding(
         SECTION,
         "sph2pipe",
@@ -48,16 +27,27 @@ def check_tools() -> Findings:
     yield check_espeak()
 
 
-def check_sctk(program: str) -> Finding:
-    """One of NIST's scoring programs, with the version it prints."""
-    command = sctk_command(program)
-    if command is None:
-        return Finding(
-            SECTION, program, NOTE, "absent: the built-in scorer is used", "make sctk"
-        )
+def check_sctk() -> Findings:
+    """NIST's scoring programs, looked for exactly as the scoring stage does."""
+    folder = find_sctk()
+    if folder is not None:
+        yield check_program("sclite", folder / "sclite")
+        yield check_program("hubscr", folder / "hubscr.pl")
+        return
+    own = Path(sys.prefix) / "bin"
+    if (own / "sctk").exists():
+        value, status = f"in {own}, which is not on the PATH", WARNING
+        fix = f"export PATH={shlex.quote(str(own))}:$PATH"
+    else:
+        value, status, fix = "absent: the built-in scorer is used", NOTE, "make sctk"
+    yield Finding(SECTION, "sclite", status, value, fix)
+
+
+def check_program(name: str, path: Path) -> Finding:
+    """Whether one of NIST's programs runs, with the version it prints."""
     try:
         finished = subprocess.run(
-            command,
+            [str(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -65,16 +55,16 @@ def check_sctk(program: str) -> Finding:
             timeout=10,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        value = f"{' '.join(command)} does not run: {error}"
-        return Finding(SECTION, program, WARNING, value, "make sctk")
+        value = f"{path} does not run: {error}"
+        return Finding(SECTION, name, WARNING, value, "make sctk")
     # called without arguments, both print their usage and fail
     text = finished.stdout + finished.stderr
-    if program not in text:
-        value = f"{' '.join(command)} prints no usage (status {finished.returncode})"
-        return Finding(SECTION, program, WARNING, value, "make sctk")
+    if name not in text:
+        value = f"{path} prints no usage (status {finished.returncode})"
+        return Finding(SECTION, name, WARNING, value, "make sctk")
     versions = [line.strip() for line in text.splitlines() if "Version:" in line]
     version = f" ({versions[0]})" if versions else ""
-    return Finding(SECTION, program, OK, f"{' '.join(command)}{version}")
+    return Finding(SECTION, name, OK, f"{path}{version}")
 
 
 def check_espeak() -> Finding:
