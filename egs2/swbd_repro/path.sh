@@ -18,3 +18,10 @@ fi
 # names and texts are UTF-8 and sorted by byte, whatever the locale of the machine
 export PYTHON ESPNET_EXT_ROOT PYTHONUTF8=1 LC_ALL=C.UTF-8
 unset _here
+if ! "${PYTHON}" -c 'import importlib.util as u, sys
+sys.exit(not all(map(u.find_spec, ("espnet2", "torch", "yaml"))))'; then
+  echo "error: ${PYTHON} lacks ESPnet, torch or PyYAML" >&2
+  echo "  next: make setup (in ${ESPNET_EXT_ROOT}), or name an interpreter that has" \
+    "them: PYTHON=/path/to/python ./run.sh" >&2
+  exit 1
+fi

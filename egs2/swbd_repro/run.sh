@@ -7,7 +7,9 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 
+# shellcheck source-path=SCRIPTDIR
 . ./path.sh
+# shellcheck source-path=SCRIPTDIR
 . ./cmd.sh
 
 settings=(
@@ -22,7 +24,7 @@ settings=(
   --token_type bpe
   --nbpe 80
   --asr_config conf/train_demo.yaml
-  --inference_config conf/decode_rna.yaml
+  --inference_config conf/decode_demo.yaml
   --inference_asr_model valid.loss.ave.pth
   --skip_packing false
 )

@@ -17,9 +17,10 @@ from espnet_ext.recipe.stages import TABLE, stage
 def main(argv: Optional[List[str]] = None) -> int:
     """Entry point of ``python -m espnet_ext.recipe`` and ``espnet-ext recipe``."""
     arguments = sys.argv[1:] if argv is None else argv
-    if any(word in ("-h", "--help") for word in arguments):
-        print(parse.help_screen())
-        return 0
+    for position, word in enumerate(arguments):
+        if word in ("-h", "--help"):
+            before = arguments[:position]
+            return run_main(lambda: print(parse.help_screen(parse.parse(before))))
     return run_main(lambda: run_recipe(parse.parse(arguments)))
 
 
@@ -34,7 +35,7 @@ def run_recipe(options: RecipeOptions) -> int:
     context = Context(options, layout, StageLog(None, "recipe"))
     for number in range(options.stage, last + 1):
         if number in skipped:
-            context.log.info(f"Stage {number}: skipped ({skipped[number]})")
+            context.log.info(f"Stage {number}: left out ({skipped[number]})")
         else:
             with disk_full_is_a_user_error(f"stage {number}"):
                 run_stage(context, number)
@@ -56,14 +57,16 @@ def run_stage(context: Context, number: int) -> bool:
     due = [(unit, decision) for unit, decision in decided if decision.run]
     if not due:
         reason = max(decision.reason for _, decision in decided)
-        context.log.info(f"Stage {number}: skipped ({reason}): {this.title}")
+        context.log.info(f"Stage {number}: {this.title}: skipped, {reason}")
         return False
     log_path = context.layout.exp / "log" / f"stage_{number:02d}_{module_name}.log"
     with StageLog(log_path, module_name) as log:
         log.info(f"Stage {number}: {this.title}")
-        for unit, decision in due:
-            name = f" ({unit.target})" if len(units) > 1 else ""
-            log.info(f"stage {number} {decision.reason}{name}")
+        for reason in dict.fromkeys(decision.reason for _, decision in due):
+            names = [unit.target for unit, decision in due if decision.reason == reason]
+            which = f" ({', '.join(names)})" if len(units) > 1 else ""
+            log.info(f"stage {number} {reason}{which}")
+        for unit, _ in due:
             state.begin(unit)
         start = time.monotonic()
         facts = this.run(with_log(context, log), due)

@@ -30,6 +30,13 @@ CORPUS_SETS = {
 }
 
 
+# sets that stage 1 puts together out of those of two corpora
+COMBINED = {
+    "train_and_prompts": ("train", "prompts_train"),
+    "dev_and_prompts": ("dev", "prompts_dev"),
+}
+
+
 class Layout:
     """All names of one call, derived from its options."""
 
@@ -151,7 +158,7 @@ class Layout:
     @property
     def lm_train_text(self) -> Path:
         """Text of the language model, utterance id first."""
-        return Path(self.options.lm_train_text or self.dump / "lm_train.txt")
+        return self.dump / "lm_train.txt"
 
     @property
     def decode_name(self) -> str:

@@ -59,7 +59,7 @@ class RecipeOptions:
     expdir: str = _general("exp", "directory for experiments")
     python: str = _general("", "interpreter of the jobs (empty: the running one)")
 
-    corpus: str = _data("", f"one of {', '.join(CORPORA)} (empty: ldc)", CORPORA)
+    corpus: str = _data("", "corpora to train and test on (empty: ldc)", CORPORA)
     size: str = _data("demo", "size of the embedded corpus", ("demo", "tiny"))
     train_set: str = _data("", "training set (empty: as the corpus has it)")
     valid_set: str = _data("", "validation set (empty: as the corpus has it)")

@@ -173,11 +173,18 @@ def skipped_stages(options: RecipeOptions) -> Dict[int, str]:
 
 
 def _shown(value: Any) -> str:
+    if value == "":
+        return '""'
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def help_screen() -> str:
-    """All options with their defaults, grouped."""
+def help_screen(settings: RecipeOptions = RecipeOptions()) -> str:
+    """All options with their defaults, grouped.
+
+    Args:
+        settings: What run.sh and the words before ``--help`` set; shown where it
+            differs from the default.
+    """
     lines: List[str] = [
         "usage: ./run.sh [--option value ...]",
         "",
@@ -185,7 +192,7 @@ def help_screen() -> str:
         "6-8 language model, 9 n-gram, 10 statistics, 11 train, 12 decode, 13 score,",
         "14 pack. A stage whose settings and inputs have not changed is skipped, also",
         "if --stage names it; --force true runs it again. '-' and '_' are the same in",
-        "names. The defaults below are asr.sh's; run.sh sets its own before yours.",
+        "names. The defaults are asr.sh's; run.sh sets its own ('here') before yours.",
     ]
     groups: Set[str] = set()
     for field in FIELDS.values():
@@ -195,7 +202,9 @@ def help_screen() -> str:
             lines += ["", f"{group}:"]
         choices = field.metadata["choices"]
         listed = f" [{'|'.join(choices)}]" if choices and len(choices) < 6 else ""
-        default = _shown(field.default) or '""'
-        about = f"{field.metadata['help']}{listed} (default: {default})"
+        default, now = field.default, getattr(settings, field.name)
+        values = f"default: {_shown(default)}"
+        values += f"; here: {_shown(now)}" if now != default else ""
+        about = f"{field.metadata['help']}{listed} ({values})"
         lines.append(f"  --{field.name:24} {about}")
     return "\n".join(lines)

@@ -7,17 +7,13 @@ from espnet_ext.corpus.kaldi_dir import combine_data_dirs, read_data_dir
 from espnet_ext.errors import MissingInputError
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
+from espnet_ext.recipe.layout import COMBINED
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.state import Due, Unit
 
 DOWNLOADS = Path("downloads")
 SCRIPT = Path("local/data.sh")
 SET_FILES = ("wav.scp", "text", "utt2spk", "spk2utt")
-# sets made here out of those of two corpora
-COMBINED = {
-    "train_and_prompts": ("train", "prompts_train"),
-    "dev_and_prompts": ("dev", "prompts_dev"),
-}
 
 
 def units(context: Context) -> List[Unit]:
@@ -80,7 +76,9 @@ def prepare(context: Context) -> None:
             next_step="start run.sh in egs2/swbd_repro",
         )
     options = context.options
-    command = ["bash", str(SCRIPT), "--corpus", options.corpus or "ldc"]
+    command = ["bash", str(SCRIPT)]
+    if "embedded" in options.corpus.split("+"):
+        command += ["--corpus_root", str(DOWNLOADS / "embedded")]
     command += words("local_data_opts", options.local_data_opts)
     _run(context, "data preparation", command)
 

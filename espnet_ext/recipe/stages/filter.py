@@ -7,12 +7,13 @@ from espnet_ext.corpus.kaldi_dir import read_data_dir, write_data_dir
 from espnet_ext.errors import FormatError
 from espnet_ext.files import atomic_write, read_lines
 from espnet_ext.recipe.context import Context
-from espnet_ext.recipe.layout import Layout
+from espnet_ext.recipe.layout import COMBINED, Layout
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.parse import sampling_rate
 from espnet_ext.recipe.stages.format import SAMPLES_FILE, STAMP_FILE, dumped_dir
 from espnet_ext.recipe.state import Due, Unit
 
+WITHOUT_IDS = Path("lm/train.txt")  # in data/
 FILES = ("wav.scp", "text", "utt2spk", SAMPLES_FILE, STAMP_FILE)
 
 
@@ -26,13 +27,20 @@ def dumped_text(layout: Layout, name: str) -> Path:
 
 
 def lm_texts(context: Context) -> List[Path]:
-    """Transcripts of training, and the text that data preparation adds to them."""
-    layout = context.layout
-    texts = [layout.data / layout.unperturbed_train_set / "text"]
-    extra = layout.data / "lm" / "train.txt"
-    if extra.exists() and context.options.corpus != "prompts":
-        texts.append(extra)
-    return texts
+    """The texts of the language model.
+
+    ``--lm_train_text`` names them; else it is the transcripts of training, or what data
+    preparation made of them and of other text (``data/lm/train.txt``).
+    """
+    options, layout = context.options, context.layout
+    if options.lm_train_text:
+        return [Path(name) for name in options.lm_train_text.split()]
+    own = layout.data / layout.unperturbed_train_set / "text"
+    prepared = layout.data / WITHOUT_IDS
+    parts = COMBINED.get(layout.unperturbed_train_set, (layout.unperturbed_train_set,))
+    if parts[0] != "train" or not prepared.exists():
+        return [own]
+    return [prepared, *(layout.data / name / "text" for name in parts[1:])]
 
 
 def units(context: Context) -> List[Unit]:
@@ -52,18 +60,9 @@ def units(context: Context) -> List[Unit]:
                 made_by=3,
             )
         )
-    if not context.options.lm_train_text:
-        made.append(
-            Unit(
-                stage=4,
-                target=str(layout.lm_train_text),
-                settings={},
-                inputs=lm_texts(context),
-                outputs=[layout.lm_train_text],
-                root=layout.dump,
-                made_by=1,
-            )
-        )
+    target = layout.lm_train_text
+    texts = lm_texts(context)
+    made.append(Unit(4, str(target), {}, texts, [target], layout.dump, made_by=1))
     return made
 
 
@@ -141,14 +140,15 @@ def read_samples(path: Path) -> Dict[str, int]:
 
 
 def _write_lm_text(context: Context, unit: Unit) -> str:
-    """All texts with unique ids; extra text has its line number as id."""
+    """All sentences with words; those of a text without ids get numbers as ids."""
+    prepared = context.layout.data / WITHOUT_IDS
     count = 0
     with atomic_write(Path(unit.target)) as file:
-        for number, path in enumerate(unit.inputs):
-            for line_number, line in enumerate(read_lines(path), start=1):
+        for path in unit.inputs:
+            for number, line in enumerate(read_lines(path), start=1):
                 utterance, _, words = line.strip().partition(" ")
-                if number > 0:
-                    utterance, words = f"lm{number}_{line_number:08d}", line.strip()
+                if path == prepared:
+                    utterance, words = f"lm_{number:09d}", line.strip()
                 if words.strip():
                     file.write(f"{utterance} {words.strip()}\n")
                     count += 1

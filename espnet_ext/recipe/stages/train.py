@@ -144,7 +144,7 @@ def describe_training(log: Path) -> Dict[str, object]:
     """Parameters and the last epoch's losses as ESPnet logs them."""
     text = log.read_text(encoding="utf-8", errors="replace")
     facts: Dict[str, object] = {}
-    size = _last(r"Number of parameters: *([\d.]+ *[KMG]?)", text)
+    size = _last(r"Total Number of model parameters: *([\d.]+ *[KMG]?)", text)
     if size:
         facts["parameters"] = size
     epochs = re.findall(r"(\d+)epoch results: \[train\](.*?)\[valid\](.*)", text)
