@@ -9,8 +9,11 @@ comment, and ``;; INPUT_DEPENDENT_APPLICATION = "ctm"`` limits what follows to o
 Supported: format NIST1 with name, desc, format, max_nrules, copy_no_hit and
 case_sensitive; quoting by ``[ ]`` or ``" "``. Refused with the line number: other
 formats, lines without an arrow or with nothing on the left, an indented comment, more
-rules than max_nrules, a first line that is not a comment. Not supported at all:
-utterance maps, German/Spanish extended letters (csrfilt -e), keeping case (-s).
+rules than max_nrules. Not supported at all: utterance maps, extended letters (csrfilt
+-e), keeping case (-s).
+
+The first word of the file is its comment mark, normally ``;;``, as in NIST's filter: in
+a file that starts with ``* name "..."`` all option lines are comments.
 
 Ref: csrfilt.sh 1.17 and rfilter1 2.0 of NIST's SCTK; measured behaviour.
 """
@@ -24,7 +27,7 @@ from espnet_ext.files import read_lines
 
 DEFAULT_MAX_RULES = 400  # of rfilter1, where the file does not say
 REFERENCE, HYPOTHESIS = ("stm", "ref"), ("ctm", "hyp")
-COMMENT = ";;"
+_FIRST_WORD = re.compile(r"[!-~]*")
 _OPTION = re.compile(r"""["']([^"']*)["']""")
 _APPLIES = re.compile(r'^;;\s+INPUT_DEPENDENT_APPLICATION\s*=\s*"([^"]*)"')
 _UNPAIRED = re.compile(r"\s\([^()]+\)")
@@ -119,13 +122,10 @@ def load_glm(path: Union[str, Path], side: Tuple[str, str]) -> Glm:
     Raises:
         FormatError: A line is not understood; it is named, never skipped.
     """
-    lines = read_lines(path)
-    if not lines or not lines[0].startswith(COMMENT):
-        raise FormatError(
-            "the first line is not a comment",
-            where=path,
-            expected="a line that starts with ;; (it defines the comment mark)",
-        )
+    lines = _read(path)
+    if not lines:
+        raise FormatError("the file is empty", where=path, expected="mapping rules")
+    comment = _FIRST_WORD.match(lines[0]).group()
     options = {"FORMAT": "NIST1", "MAX_NRULES": str(DEFAULT_MAX_RULES)}
     rules: List[Rule] = []
     applies = True
@@ -134,12 +134,14 @@ def load_glm(path: Union[str, Path], side: Tuple[str, str]) -> Glm:
         if side_mark:
             applies = _applies(side_mark.group(1).lower(), side, path, number)
         line = line.rstrip()
-        if number == 1 or not applies or not line or line.startswith(COMMENT):
+        if number == 1 or not applies or not line:
+            continue
+        if comment and line.startswith(comment):
             continue
         if line.startswith("*"):
             _read_option(line, options, path, number)
         else:
-            rules.append(_read_rule(line, path, number))
+            rules.append(_read_rule(line, comment, path, number))
     if options["FORMAT"] != "NIST1":
         raise FormatError(
             f"format {options['FORMAT']!r} is not supported",
@@ -157,6 +159,13 @@ def load_glm(path: Union[str, Path], side: Tuple[str, str]) -> Glm:
         case_sensitive=_is_true(options.get("CASE_SENSITIVE", "T")),
         copy_no_hit=_is_true(options.get("COPY_NO_HIT", "T")),
     )
+
+
+def _read(path: Union[str, Path]) -> List[str]:
+    try:
+        return read_lines(path)
+    except FormatError:  # releases of the 1990s are in latin-1
+        return Path(path).read_text(encoding="latin-1").splitlines()
 
 
 def _is_true(value: str) -> bool:
@@ -190,14 +199,15 @@ def _read_option(line: str, options: Dict[str, str], path, number: int) -> None:
     options[names[0]] = value.group(1)
 
 
-def _read_rule(line: str, path, number: int) -> Rule:
+def _read_rule(line: str, comment: str, path, number: int) -> Rule:
     where = f"{path} line {number}"
-    line = line.split(COMMENT, 1)[0].rstrip()
+    if comment:
+        line = line.split(comment, 1)[0].rstrip()
     if not line.strip():
         raise FormatError(
             "an indented comment; NIST's filter stops at it",
             where=where,
-            next_step="move ;; to the start of the line",
+            next_step=f"move {comment} to the start of the line",
         )
     arrow = line.find("=>")
     if arrow < 0:

@@ -24,6 +24,11 @@ from espnet_ext.files import atomic_write, read_lines
 PathLike = Union[str, Path]
 HUBSCR_TIMEOUT_S = 3600
 LOG = "scorer.log"
+HUBSCR_OPTIONS = "-V -l english -h hub5 -g glm -r ref.stm hyp.ctm".split()
+SCLITE_OPTIONS = (
+    "-r ref.stm.filt stm -h hyp.ctm.filt ctm hyp.ctm -F -D "
+    "-o sum rsum sgml lur dtl pra prf -n hyp.ctm.filt"
+).split()
 _PATH = re.compile(r'<PATH id="(?P<id>[^"]*)".*?sequence="(?P<sequence>\d+)"')
 _WORD = re.compile(
     r'(?:^|:)([CSDI]),(?:"(.*?)")?,(?:"(.*?)")?'
@@ -82,12 +87,18 @@ def score_hub5(
         FormatError, CtmError: A known defect of the input, named.
         ScliteError: Any other failure, with the last lines of the output.
     """
-    folder = _clean(folder)
+    folder = clean_folder(folder)
     for source, name in ((stm, "ref.stm"), (ctm, "hyp.ctm"), (glm, "glm")):
         shutil.copyfile(source, folder / name)
-    options = ["-V", "-l", "english", "-h", "hub5", "-g", "glm", "-r", "ref.stm"]
     programs = require_sctk()
-    log = _run(programs, "hubscr.pl", [*options, "hyp.ctm"], folder, (stm, ctm))
+    try:
+        log = _run(programs, "hubscr.pl", HUBSCR_OPTIONS, folder, (stm, ctm))
+    except ScliteError:
+        # sclite 2.10 dies while drawing a DET curve when every hypothesis word is right;
+        # the filtered files are there, so the same scoring is run without that curve
+        if not (folder / "hyp.ctm.filt").exists():
+            raise
+        log = _run(programs, "sclite", SCLITE_OPTIONS, folder, (stm, ctm))
     segments = [s for s in read_stm(stm).segments if not s.ignored]
     alignments = read_sgml(folder / "hyp.ctm.filt.sgml")
     if len(alignments) != len(segments):
@@ -114,14 +125,18 @@ def score_hub5(
 
 
 def score_trn(
-    ref: PathLike, hyp: PathLike, folder: PathLike, speakers: Sequence[str]
+    ref: PathLike,
+    hyp: PathLike,
+    folder: PathLike,
+    utterances: Sequence[str],
+    speakers: Sequence[str],
 ) -> Score:
     """Score two trn files with plain ``sclite -i rm``, as ESPnet's stage 13 does.
 
     Args:
         ref, hyp: trn files with the same ids in the same order, inside ``folder``.
         folder: Where sclite writes result.txt and its reports.
-        speakers: Speaker of each line of ``hyp``.
+        utterances, speakers: Of each line of ``hyp``.
 
     Raises:
         ScliteError: sclite failed.
@@ -134,7 +149,7 @@ def score_trn(
         ["-r", *names, "-o", "all", "stdout"],
         folder,
         (ref, hyp),
-        log_name=None,
+        keep_log=False,
     )
     with atomic_write(folder / "result.txt") as file:
         file.write(text)
@@ -152,15 +167,18 @@ def score_trn(
             where=folder,
         )
     scored = [
-        ScoredSegment(id=name, speaker=speaker, alignment=alignment)
-        for speaker, (name, alignment) in zip(speakers, alignments)
+        ScoredSegment(id=utterance, speaker=speaker, alignment=alignment)
+        for utterance, speaker, (_, alignment) in zip(
+            utterances, speakers, alignments
+        )
     ]
     score = Score(scored, "sclite", _version(log))
     _check_total(score, read_raw(folder / "sclite.raw"), folder)
     return score
 
 
-def _clean(folder: PathLike) -> Path:
+def clean_folder(folder: PathLike) -> Path:
+    """Make a folder and delete the files of an earlier run in it."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
@@ -175,9 +193,9 @@ def _run(
     arguments: Sequence[str],
     folder: Path,
     inputs: Tuple[PathLike, PathLike],
-    log_name: Optional[str] = LOG,
+    keep_log: bool = True,
 ) -> str:
-    """Run one program in ``folder``; its output, also kept in a log."""
+    """Run one program in ``folder``; its output, kept in a log unless it is a report."""
     environment = dict(os.environ, LC_ALL="C")
     environment["PATH"] = f"{programs}{os.pathsep}{environment.get('PATH', '')}"
     done = subprocess.run(
@@ -190,8 +208,8 @@ def _run(
         timeout=HUBSCR_TIMEOUT_S,
     )
     output = done.stdout.decode("utf-8", errors="replace")
-    if log_name is not None:
-        with atomic_write(folder / log_name) as file:
+    if keep_log or done.returncode != 0:
+        with atomic_write(folder / LOG) as file:
             file.write(output)
     if done.returncode != 0:
         raise _named_failure(name, done.returncode, output, folder, inputs)

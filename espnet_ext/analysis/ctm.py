@@ -1,0 +1,108 @@
+"""Hypotheses as a CTM: words with times, without what no reference should contain.
+
+A recogniser without time stamps gives words per segment, so they are spread evenly over
+the first 90 % of it. Noise tags, <unk>, hesitations and partial words are removed, as
+Kaldi's and ESPnet's recipes do: a hesitation is optional in the reference, so one in the
+hypothesis could only count as an insertion.
+
+Ref: RWTH's switchboard_2020 setup (0.9 of the segment, confidence 0.99); Kaldi
+egs/swbd/s5c/local/score.sh for the words removed.
+"""
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Union
+
+from espnet_ext.analysis.kaldi_text import (
+    Place,
+    read_hypotheses,
+    read_segments,
+    read_sides,
+)
+from espnet_ext.errors import FormatError
+from espnet_ext.files import atomic_write
+
+PathLike = Union[str, Path]
+SPREAD = 0.9
+CONFIDENCE = 0.99
+HESITATIONS = frozenset(
+    "uh um eh mm hm ah huh ha er oof hee ach eee ew %hesitation".split()
+)
+
+
+class CtmWord(NamedTuple):
+    """One word: recording file, channel, start and duration in seconds."""
+
+    file: str
+    channel: str
+    start: float
+    duration: float
+    word: str
+
+
+def is_scored(word: str) -> bool:
+    """Whether a hypothesis word goes into the CTM at all."""
+    word = word.lower()
+    if word[0] + word[-1] in ("[]", "<>"):
+        return False  # [noise], [laughter], [vocalized-noise], <unk>
+    return word not in HESITATIONS and not word.endswith("-")
+
+
+def spread_words(words: List[str], place: Place, file: str, channel: str):
+    """Give each word an equal share of the segment's first 90 %."""
+    if not words:
+        return []
+    each = SPREAD * (place.end - place.start) / len(words)
+    return [
+        CtmWord(file, channel, place.start + index * each, each, word)
+        for index, word in enumerate(words)
+    ]
+
+
+def make_ctm(data_dir: PathLike, hypotheses: PathLike) -> List[CtmWord]:
+    """The CTM of a decoded set.
+
+    Args:
+        data_dir: Has segments and, unless recordings are called ``file-A``,
+            reco2file_and_channel.
+        hypotheses: File ``utterance-id words...`` for every line of segments.
+
+    Returns:
+        Words in the order of file, channel and time.
+
+    Raises:
+        CoverageError: Hypotheses are missing or superfluous.
+        FormatError: A recording has no file and channel.
+    """
+    data_dir = Path(data_dir)
+    places = read_segments(data_dir / "segments")
+    texts = read_hypotheses(hypotheses, places)
+    sides_path = data_dir / "reco2file_and_channel"
+    sides: Dict = read_sides(sides_path) if sides_path.exists() else {}
+    words: List[CtmWord] = []
+    for utterance, place in places.items():
+        side = sides.get(place.recording) or _side_of_name(place.recording)
+        if side is None:
+            raise FormatError(
+                f"recording {place.recording} has no file and channel",
+                where=sides_path,
+                expected="a line RECORDING FILE CHANNEL for each recording",
+            )
+        words.extend(spread_words(texts[utterance].split(), place, *side))
+    words = [word for word in words if is_scored(word.word)]
+    words.sort(key=lambda word: word[:3])
+    return words
+
+
+def _side_of_name(recording: str):
+    file, dash, channel = recording.rpartition("-")
+    return (file, channel) if dash and channel in ("A", "B") else None
+
+
+def write_ctm(words: List[CtmWord], path: PathLike) -> None:
+    """Write ``FILE CHANNEL START DURATION WORD CONFIDENCE`` lines."""
+    with atomic_write(path) as file:
+        for word in words:
+            file.write(
+                f"{word.file} {word.channel} {word.start:.3f} {word.duration:.3f} "
+                f"{word.word} {CONFIDENCE}\n"
+            )
