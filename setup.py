@@ -17,9 +17,10 @@ CORE = [
     # Not espnet[asr]: that extra also asks for ctc-segmentation, which has no wheel
     # and so needs a compiler; its other parts are named here one by one.
     "espnet==202611",
-    # ESPnet's error rates during validation. No wheel for Python 3.13, where
-    # those figures come from our own code instead.
+    # What stock ESPnet counts validation errors with; no wheel for Python 3.13. Our own
+    # models use rapidfuzz, which has wheels for both.
     'editdistance>=0.8.1; python_version < "3.13"',
+    "rapidfuzz",
     "torch==2.11.0",
     "torchaudio==2.11.0",
     "numpy>=2",

@@ -5,10 +5,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/bootstrap.sh
 export PATH="$PWD/.venv/bin:${PATH}"
+unset PYTHON # it named the interpreter to make .venv with
 
 cd egs2/swbd_repro
-./run.sh --corpus embedded --asr_config conf/train_demo.yaml \
-    --inference_config conf/decode_demo.yaml "$@"
+./run.sh --corpus embedded --asr_config conf/train_demo.yaml "$@"
 
 report="$(find exp -name index.html -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1)"
 if [[ -n "${report}" ]]; then
