@@ -91,7 +91,9 @@ class Voice:
             data, len(data) + 1, 0, 1, 0, CHARACTERS_UTF8, None, None
         )
         if status != 0 or not self._chunks:
-            raise SystemExit(f"espeak_Synth returned {status} and no sound for {text!r}")
+            raise SystemExit(
+                f"espeak_Synth returned {status} and no sound for {text!r}"
+            )
         words = np.array(self._words, dtype=np.int32).reshape(-1, 2)
         return np.concatenate(self._chunks), words
 

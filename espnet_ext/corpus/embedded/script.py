@@ -186,7 +186,9 @@ def _test_calls(
     halves = {"sw": speakers[:half], "en": speakers[half:]}
     cases = [
         Turn(index % 2, tokens(case.spoken), reference=case.stm)
-        for index, case in enumerate(c for cs in special.EVAL_CASES.values() for c in cs)
+        for index, case in enumerate(
+            c for cs in special.EVAL_CASES.values() for c in cs
+        )
     ]
     calls = []
     for part, (prefix, voices) in enumerate(halves.items()):
@@ -214,7 +216,9 @@ def _test_calls(
         ("hub5e_01", ("sw4651", "sw20031"), size.hub5e_01_words, ignored),
         ("rt03s", ("sw_45101", "fsh_60301"), size.rt03s_words, empty),
     ):
-        pairs = mixed if set_name == "hub5e_01" else [pair[::-1] for pair in mixed[::-1]]
+        pairs = (
+            mixed if set_name == "hub5e_01" else [pair[::-1] for pair in mixed[::-1]]
+        )
         script.calls[set_name] = [
             Call(name, pair, _worded(writer, count, opening))
             for name, pair in zip(names, pairs)

@@ -109,9 +109,7 @@ def cast(size: Size, seed: int) -> Dict[str, List[Speaker]]:
     return sets
 
 
-def _alternate(
-    voices: List[Tuple[str, bool]], count: int
-) -> List[Tuple[str, bool]]:
+def _alternate(voices: List[Tuple[str, bool]], count: int) -> List[Tuple[str, bool]]:
     """``count`` of the voices: female, male, female, ... as far as there are any."""
     women = [voice for voice in voices if voice[1]]
     men = [voice for voice in voices if not voice[1]]

@@ -63,7 +63,12 @@ EVAL_CASES: Dict[str, Tuple[EvalCase, ...]] = {
     "hesitation": (EvalCase("uh he's very sorry"),),
     "fragment": (EvalCase("and th[e]- they um live in the U S"),),
     "letters": (EvalCase("they watch the CNN news on big TV"),),
-    "aside": (EvalCase("<b_aside> is the dog here <e_aside> okay so now"),),
+    "aside": (
+        EvalCase(
+            "<b_aside> is the dog here <e_aside> okay so now",
+            "<B_ASIDE> IS THE DOG HERE <E_ASIDE> OKAY SO NOW",
+        ),
+    ),
     "ignored": (EvalCase("[noise]", IGNORED),),
     "empty": (EvalCase("[vocalized-noise]", ""),),
     "unsure": (EvalCase("i guess he's alright", "((I GUESS) HE'S ALRIGHT"),),

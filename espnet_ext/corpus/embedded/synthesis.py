@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -35,14 +36,20 @@ class Spoken(NamedTuple):
 
 
 class SpokenTexts:
-    """What one speaker said, read from its file when asked for."""
+    """What one speaker said, read from its file when asked for; several threads may."""
 
     def __init__(self, path: Path):
+        self._lock = threading.Lock()
         self._arrays = np.load(path)
         self.rate = int(self._arrays["rate"])
 
     def __getitem__(self, key: str) -> Spoken:
-        return Spoken(self._arrays[key], self.rate, self._arrays[f"{key}.words"])
+        with self._lock:
+            return Spoken(self._arrays[key], self.rate, self._arrays[f"{key}.words"])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._arrays.close()
 
 
 def synthesise(
@@ -139,7 +146,9 @@ class _Job:
         if self.attempts < ATTEMPTS:
             return
         status = self.process.returncode
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+        how = (
+            f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+        )
         said = self.log_path.read_text(encoding="utf-8", errors="replace").strip()
         last = said.splitlines()[-1] if said else "it printed nothing"
         raise StageFailedError(

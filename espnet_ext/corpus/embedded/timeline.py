@@ -71,28 +71,35 @@ def spoken_text(turn: Turn) -> Tuple[str, List[Tuple[int, int]]]:
     return " ".join(pieces) + ("?" if turn.question else ""), spans
 
 
-def place(call: Call, spoken: Callable[[int], Spoken], seed: int) -> PlacedCall:
+def place(
+    call: Call, spoken: Callable[[int], Spoken], seed: int, overlap: float = 0.0
+) -> PlacedCall:
     """Lay out all turns of a call.
 
     Args:
         call: The call.
         spoken: Gives the sound of a turn by its index; asked only for turns that speak.
         seed: With the name of the call it decides all pauses.
+        overlap: Share of the turns that begin before the other side has ended.
     """
     source = random.Random(f"{seed} timeline {call.name}")
     free = [_samples(EDGE_S)] * 2  # first sample that a side may use
     last_side, segments = None, []
     for index, turn in enumerate(call.turns):
-        start = max(free[turn.side], max(free) + _pause(turn, last_side, source))
+        start = max(
+            free[turn.side], max(free) + _pause(turn, last_side, source, overlap)
+        )
         segment = _segment(turn, start, spoken, index, source)
         segments.append(segment)
         free[turn.side], last_side = segment.end, turn.side
     return PlacedCall(call, tuple(segments), max(free) + _samples(EDGE_S))
 
 
-def _pause(turn: Turn, last_side, source: random.Random) -> int:
+def _pause(turn: Turn, last_side, source: random.Random, overlap: float) -> int:
     if turn.side == last_side:
         return _samples(source.choice(SAME_SIDE_PAUSES_S))
+    if source.random() < overlap:
+        return -_samples(source.uniform(*OVERLAP_S))
     return _samples(source.uniform(*OTHER_SIDE_PAUSE_S))
 
 
