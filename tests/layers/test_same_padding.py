@@ -12,7 +12,7 @@ from espnet_ext.layers.same_padding import (
 
 
 def pooled_by_definition(values, size):
-    """TensorFlow's rule: ceil(T/size) windows, the padding split with less on the left."""
+    """TensorFlow's rule: ceil(T/size) windows, the smaller half padded left."""
     windows = -(-len(values) // size)
     left = max(windows * size - len(values), 0) // 2
     result = []

@@ -70,7 +70,7 @@ class LstmTransducerDecoder(TransducerDecoder):
         )
 
     def embed(self, labels: torch.Tensor) -> torch.Tensor:
-        """Embedding vectors [..., E]; blank stands for BOS, as ESPnet begins with it."""
+        """Embedding vectors [..., E]; blank stands for BOS: ESPnet begins with it."""
         labels = torch.where(labels == self.blank_id, self.bos_id, labels)
         vectors = torch.nn.functional.embedding(labels, self.embedding)
         return self.embedding_dropout(vectors + self.embedding_bias)
@@ -83,7 +83,7 @@ class LstmTransducerDecoder(TransducerDecoder):
         return self.joint_network.project_prediction(outputs), state
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
-        """Projected outputs [B, S, R] for inputs [B, S] that begin with blank or BOS."""
+        """Projected outputs [B, S, R]; the inputs [B, S] begin with blank or BOS."""
         return self.run(labels)[0]
 
     # ESPnet's search interface
@@ -118,7 +118,9 @@ class LstmTransducerDecoder(TransducerDecoder):
         """Outputs [B, R], stacked states and last labels of several hypotheses."""
         results = [self.score(hyp, cache) for hyp in hyps]
         outputs = torch.stack([output for output, _, _ in results])
-        states = self.create_batch_states(dec_states, [state for _, state, _ in results])
+        states = self.create_batch_states(
+            dec_states, [state for _, state, _ in results]
+        )
         labels = torch.cat([label for _, _, label in results]) if use_lm else None
         return outputs, states, labels
 

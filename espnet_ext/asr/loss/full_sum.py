@@ -101,7 +101,9 @@ def check_shapes(
         ("label", label_lens_B, positions - 1),
     ):
         if lengths.shape != (batch,):
-            raise ValueError(f"{name} lengths {tuple(lengths.shape)}: expected [{batch}]")
+            raise ValueError(
+                f"{name} lengths {tuple(lengths.shape)}: expected [{batch}]"
+            )
         if batch and (int(lengths.max()) > limit or int(lengths.min()) < 0):
             raise ValueError(
                 f"{name} lengths {lengths.tolist()}: expected 0 to {limit}"

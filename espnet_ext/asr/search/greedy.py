@@ -46,7 +46,9 @@ def greedy_search(
             lm_B1R = torch.where(keep, new_lm, lm_B1R)
             keep = emitted_B.view(1, -1, 1)
             state = tuple(torch.where(keep, n, o) for n, o in zip(new_state, state))
-    rows = torch.stack(symbols, dim=1).tolist() if symbols else [[] for _ in range(batch)]
+    rows = (
+        torch.stack(symbols, dim=1).tolist() if symbols else [[] for _ in range(batch)]
+    )
     return [
         GreedyResult([k for k in row if k != decoder.blank_id], score)
         for row, score in zip(rows, scores_B.tolist())

@@ -159,7 +159,9 @@ class TimeSyncSearch:
         """Select the surviving rows and step those that emitted a label."""
         lm_NR = lm_NR[rows_N]
         state = (state[0][:, rows_N], state[1][:, rows_N])
-        emitted = [i for i, symbol in enumerate(symbols) if symbol != self.decoder.blank_id]
+        emitted = [
+            i for i, symbol in enumerate(symbols) if symbol != self.decoder.blank_id
+        ]
         if emitted:
             index = torch.tensor(emitted, device=lm_NR.device)
             labels = torch.tensor([symbols[i] for i in emitted], device=lm_NR.device)
