@@ -9,9 +9,9 @@ All are sorted by id in byte order, as ``LC_ALL=C sort`` does.
 import contextlib
 import filecmp
 import os
+import secrets
 import shlex
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import (
@@ -26,8 +26,9 @@ from typing import (
     Union,
 )
 
+from espnet_ext.corpus.tables import no_garbage_collection
 from espnet_ext.corpus.validation import validate_data_dir  # noqa: F401
-from espnet_ext.errors import FormatError, MissingInputError
+from espnet_ext.errors import FormatError, MissingInputError, OutputError
 from espnet_ext.files import disk_full_is_a_user_error, read_lines
 
 PathLike = Union[str, Path]
@@ -125,6 +126,11 @@ def read_data_dir(path: PathLike) -> List[Utterance]:
         raise MissingInputError(
             "data directory not found", where=path, next_step="run stage 1 first"
         )
+    with no_garbage_collection():
+        return _read_data_dir(path)
+
+
+def _read_data_dir(path: Path) -> List[Utterance]:
     recordings = {
         recording: audio_of_entry(entry, path / "wav.scp", number)
         for number, recording, entry in _rows(path / "wav.scp")
@@ -275,12 +281,20 @@ def _tables(path: PathLike, utterances: Iterable[Utterance]) -> Dict[str, List[s
 @contextlib.contextmanager
 def _replaced_directory(target: Path) -> Iterator[Path]:
     """Yield a new directory that takes the place of ``target`` when complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=target.parent))
+    # not mkdtemp: its folders are private
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise OutputError(
+            f"cannot be written: {error.strerror}",
+            where=target,
+            next_step="choose another folder, or change what stands in the way",
+        ) from None
     try:
         with disk_full_is_a_user_error(target):
             yield temporary
-        temporary.chmod(0o755)
         if not target.exists():
             temporary.rename(target)
         elif not _same_content(temporary, target):

@@ -1,15 +1,28 @@
 """Checks of a data directory: every fault is named with file and line."""
 
-# Text is checked with whole-file operations (sorted lists, sets, one pattern over all
-# bytes) and only searched line by line where one of them fails: a million lines take
-# seconds.
-
 import math
-import re
-from collections import Counter
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import (
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+    Union,
+)
 
+from espnet_ext.corpus.tables import (
+    TO_THE_END,
+    Problem,
+    Segments,
+    Table,
+    no_garbage_collection,
+    parse_segments,
+    read_table,
+)
 from espnet_ext.errors import FormatError, MissingInputError, UserError
 from espnet_ext.files import atomic_write
 
@@ -20,24 +33,6 @@ REQUIRED = ("wav.scp", "text", "utt2spk", "spk2utt")
 TABLES = REQUIRED + ("segments", "reco2file_and_channel")
 # segments are rounded to hundredths, so an end may be half of one past the audio
 ROUNDING_S = 0.01
-CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-BOM = b"\xef\xbb\xbf"
-
-
-class Problem(NamedTuple):
-    """One fault: file, line (0 for the file as a whole), and what is wrong.
-
-    ``utterance`` names the bad utterance when the rest of the set is still usable.
-    """
-
-    file: str
-    line: int
-    what: str
-    utterance: Optional[str] = None
-
-    def __str__(self) -> str:
-        where = f"{self.file} line {self.line}" if self.line else self.file
-        return f"{where}: {self.what}"
 
 
 class ValidSet(NamedTuple):
@@ -49,12 +44,6 @@ class ValidSet(NamedTuple):
     speakers: int
     hours: float
     problems: List[Problem]
-
-
-class _Table(NamedTuple):
-    path: Path
-    keys: List[str]
-    values: List[str]
 
 
 def validate_data_dir(
@@ -113,11 +102,18 @@ def find_problems(
             where=path,
             next_step="check the name, or run the data preparation",
         )
+    with no_garbage_collection():
+        return _find_problems(path, check_audio, rate)
+
+
+def _find_problems(
+    path: Path, check_audio: bool, rate: Optional[int]
+) -> Tuple[List[Problem], ValidSet]:
     problems: List[Problem] = []
-    tables: Dict[str, _Table] = {}
+    tables: Dict[str, Table] = {}
     for name in TABLES:
         if (path / name).is_file():
-            tables[name] = _read_table(path / name, problems)
+            tables[name] = read_table(path / name, problems)
         elif name in REQUIRED:
             problems.append(Problem(str(path / name), 0, "file is missing"))
     if any(name not in tables for name in REQUIRED):
@@ -125,10 +121,9 @@ def find_problems(
 
     _check_texts(tables["text"], (path / "stm").exists(), problems)
     recordings = dict(zip(tables["wav.scp"].keys, tables["wav.scp"].values))
-    segments = _parse_segments(tables, recordings, problems)
-    utterance_ids = set(segments)
+    segments = parse_segments(tables, recordings, problems)
     for name in ("text", "utt2spk"):
-        _check_same_ids(tables[name], utterance_ids, problems)
+        _check_same_ids(tables[name], segments.keys, problems)
     _check_spk2utt(tables, problems)
     channels = _check_sides(tables.get("reco2file_and_channel"), recordings, problems)
     lengths: Dict[str, float] = {}
@@ -136,12 +131,12 @@ def find_problems(
         lengths = _check_audio(tables["wav.scp"], channels, rate, problems)
         _check_segment_ends(tables, segments, lengths, problems)
     seconds = sum(
-        (lengths.get(reco, 0.0) if end is None else end) - start
-        for reco, start, end in segments.values()
+        (lengths.get(reco, 0.0) if end == TO_THE_END else end) - start
+        for _, reco, start, end in zip(*segments)
     )
     return problems, ValidSet(
         path,
-        len(segments),
+        len(segments.keys),
         len(recordings),
         len(tables["spk2utt"].keys),
         seconds / 3600,
@@ -149,54 +144,7 @@ def find_problems(
     )
 
 
-def _read_table(path: Path, problems: List[Problem]) -> _Table:
-    """Split a file into ids and the rest; note faults of bytes, lines and order."""
-
-    def note(line: int, what: str) -> None:
-        problems.append(Problem(str(path), line, what))
-
-    data = path.read_bytes()
-    if not data:
-        note(0, "file is empty")
-        return _Table(path, [], [])
-    if data.startswith(BOM):
-        note(1, "begins with a byte order mark; expected plain UTF-8")
-        data = data[len(BOM) :]
-    if b"\r" in data:
-        note(data.count(b"\n", 0, data.index(b"\r")) + 1, "Windows line end (CR)")
-        data = data.replace(b"\r", b"")
-    for match in CONTROL_BYTES.finditer(data):
-        line = data.count(b"\n", 0, match.start()) + 1
-        note(line, f"illegal control character {match.group()!r}")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        note(data.count(b"\n", 0, error.start) + 1, "is not UTF-8")
-        text = data.decode("utf-8", errors="replace")
-    if not text.endswith("\n"):
-        note(text.count("\n") + 1, "the last line has no line end: the file is cut off")
-        text += "\n"
-    rows = [line.split(None, 1) for line in text[:-1].split("\n")]
-    if not all(rows):
-        for number, row in enumerate(rows, start=1):
-            if not row:
-                note(number, "empty line")
-    keys = [row[0] if row else "" for row in rows]
-    values = [row[1].rstrip() if len(row) > 1 else "" for row in rows]
-    if keys != sorted(keys):
-        number = next(i for i in range(1, len(keys)) if keys[i] < keys[i - 1])
-        note(number + 1, f"{keys[number]} is not sorted; run LC_ALL=C sort")
-    if len(set(keys)) != len(keys):
-        repeated = {key for key, count in Counter(keys).items() if count > 1}
-        seen: Set[str] = set()
-        for number, key in enumerate(keys, start=1):
-            if key in repeated and key in seen:
-                note(number, f"duplicate id {key}")
-            seen.add(key)
-    return _Table(path, keys, values)
-
-
-def _check_texts(text: _Table, may_be_empty: bool, problems: List[Problem]) -> None:
+def _check_texts(text: Table, may_be_empty: bool, problems: List[Problem]) -> None:
     if may_be_empty or all(text.values):
         return
     for number, (utt, words) in enumerate(zip(text.keys, text.values), start=1):
@@ -204,49 +152,19 @@ def _check_texts(text: _Table, may_be_empty: bool, problems: List[Problem]) -> N
             problems.append(Problem(str(text.path), number, f"{utt}: empty text", utt))
 
 
-def _parse_segments(
-    tables: Dict[str, _Table], recordings: Dict[str, str], problems: List[Problem]
-) -> Dict[str, Tuple[str, float, Optional[float]]]:
-    """Recording, start and end of each utterance; without segments, whole files."""
-    if "segments" not in tables:
-        return {recording: (recording, 0.0, None) for recording in recordings}
-    table = tables["segments"]
-    segments: Dict[str, Tuple[str, float, Optional[float]]] = {}
-    for number, (utt, value) in enumerate(zip(table.keys, table.values), start=1):
-        try:
-            recording, start_text, end_text = value.split()
-            start, end = float(start_text), float(end_text)
-        except ValueError:
-            what = f"{utt}: found {value!r}; expected RECORDING START END"
-            problems.append(Problem(str(table.path), number, what))
-            continue
-        segments[utt] = (recording, start, None if end < 0 else end)
-        if recording not in recordings:
-            what = f"{utt}: recording {recording} is not in wav.scp"
-            problems.append(Problem(str(table.path), number, what))
-        elif not (0 <= start < end < math.inf) and not (end == -1 and start >= 0):
-            # NaN fails every comparison, so it ends here too
-            what = f"{utt}: start {start_text} and end {end_text} are no time span"
-            problems.append(Problem(str(table.path), number, what, utt))
-            segments[utt] = (recording, 0.0, 0.0)
-    return segments
-
-
-def _check_same_ids(table: _Table, expected: Set[str], problems: List[Problem]) -> None:
-    found = set(table.keys)
-    if found == expected:
+def _check_same_ids(table: Table, expected: List[str], problems: List[Problem]) -> None:
+    if table.keys == expected:
         return
-    source = table.path.with_name("segments (or wav.scp without segments)")
+    found, wanted = set(table.keys), set(expected)
     for number, key in enumerate(table.keys, start=1):
-        if key not in expected:
-            problems.append(
-                Problem(str(table.path), number, f"{key} is not in {source.name}")
-            )
-    for key in sorted(expected - found):
+        if key not in wanted:
+            what = f"{key} is not in segments (or wav.scp without segments)"
+            problems.append(Problem(str(table.path), number, what))
+    for key in sorted(wanted - found):
         problems.append(Problem(str(table.path), 0, f"{key} is missing"))
 
 
-def _check_spk2utt(tables: Dict[str, _Table], problems: List[Problem]) -> None:
+def _check_spk2utt(tables: Dict[str, Table], problems: List[Problem]) -> None:
     by_speaker: Dict[str, List[str]] = {}
     for utt, speaker in zip(tables["utt2spk"].keys, tables["utt2spk"].values):
         by_speaker.setdefault(speaker, []).append(utt)
@@ -260,7 +178,7 @@ def _check_spk2utt(tables: Dict[str, _Table], problems: List[Problem]) -> None:
 
 
 def _check_sides(
-    table: Optional[_Table], recordings: Iterable[str], problems: List[Problem]
+    table: Optional[Table], recordings: Iterable[str], problems: List[Problem]
 ) -> Dict[str, int]:
     """Channel number of each recording; A where nothing is said."""
     if table is None:
@@ -279,7 +197,7 @@ def _check_sides(
 
 
 def _check_audio(
-    wav_scp: _Table,
+    wav_scp: Table,
     channels: Dict[str, int],
     rate: Optional[int],
     problems: List[Problem],
@@ -321,16 +239,16 @@ def _check_audio(
 
 
 def _check_segment_ends(
-    tables: Dict[str, _Table],
-    segments: Dict[str, Tuple[str, float, Optional[float]]],
+    tables: Dict[str, Table],
+    segments: Segments,
     lengths: Dict[str, float],
     problems: List[Problem],
 ) -> None:
     if "segments" not in tables:
         return
-    for number, utt in enumerate(tables["segments"].keys, start=1):
-        recording, start, end = segments.get(utt, (None, 0.0, 0.0))
+    path = str(tables["segments"].path)
+    for number, (utt, recording, start, end) in enumerate(zip(*segments), start=1):
         length = lengths.get(recording, math.inf)
-        if start >= length or (end is not None and end > length + ROUNDING_S):
+        if start >= length or end > length + ROUNDING_S:
             what = f"{utt}: {start} to {end} s, but the audio has {length:.2f} s"
-            problems.append(Problem(str(tables["segments"].path), number, what, utt))
+            problems.append(Problem(path, number, what, utt))
