@@ -6,6 +6,7 @@ letter outside ASCII, and their .venv borrows the packages of the running Python
 
 import ast
 import hashlib
+import importlib.metadata as metadata
 import os
 import shutil
 import site
@@ -193,6 +194,16 @@ def test_without_apt_the_scoring_tools_are_replaced_with_a_notice(checkout):
     assert "built-in scorer" in finished.stdout
 
 
+def setup_lists():
+    """CORE and EXTRAS of setup.py, read without running it."""
+    tree = ast.parse((REPOSITORY / "setup.py").read_text(encoding="utf-8"))
+    return {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("CORE", "EXTRAS")
+    }
+
+
 def test_every_package_of_setup_py_is_pinned_once():
     pins = [
         line.partition("==")[0]
@@ -200,12 +211,36 @@ def test_every_package_of_setup_py_is_pinned_once():
         if line and not line.startswith("#")
     ]
     assert len(pins) == len(set(pins))
-    tree = ast.parse((REPOSITORY / "setup.py").read_text())
-    lists = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id in ("CORE", "EXTRAS")
-    }
+    lists = setup_lists()
     asked = lists["CORE"] + sum(lists["EXTRAS"].values(), [])
     names = {Requirement(line).name.lower() for line in asked}
     assert len(names) > 20 and names <= set(pins)
+
+
+def top_level_imports(path):
+    """Modules that are imported when ``path`` is, as (name, line number)."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0], node.lineno
+
+
+def test_what_modules_import_at_once_is_installed_on_every_supported_python():
+    """A requirement limited to one Python may only be imported where it is used."""
+    everywhere = {
+        Requirement(line).name.lower()
+        for line in setup_lists()["CORE"]
+        if Requirement(line).marker is None
+    }
+    providers = metadata.packages_distributions()
+    undeclared = [
+        f"{path}:{line}: {name}"
+        for path in (REPOSITORY / "espnet_ext").rglob("*.py")
+        for name, line in top_level_imports(path)
+        if name not in sys.stdlib_module_names and name != "espnet_ext"
+        # ESPnet and torch need these at import themselves
+        and name not in ("packaging", "typeguard")
+        and not everywhere & {found.lower() for found in providers.get(name, [])}
+    ]
+    assert undeclared == []

@@ -185,10 +185,10 @@ def test_library_modules_import_neither_trainer_nor_task_nor_corpus():
             assert not pattern.search(path.read_text(encoding="utf-8")), path
 
 
-def test_every_module_says_what_it_is_for():
+def test_every_module_of_the_package_says_what_it_is_for():
     for path in python_files():
         text = path.read_text(encoding="utf-8")
-        if text.strip():
+        if (REPOSITORY / "espnet_ext") in path.parents and text.strip():
             assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
 
 
