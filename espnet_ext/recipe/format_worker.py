@@ -5,6 +5,7 @@ Called as ``python -m espnet_ext.recipe.format_worker LIST.json``. The list hold
 samples, checksum of the samples) and ``utterances``.
 """
 
+import io
 import json
 import os
 import sys
@@ -83,9 +84,11 @@ def _write(path: Path, pcm: np.ndarray, rate: int) -> None:
     temporary = path.with_name(f".{path.name}.part{path.suffix}")
     with disk_full_is_a_user_error(path):
         try:
-            with open(temporary, "wb") as file:
-                kind = path.suffix[1:].upper()
-                soundfile.write(file, pcm, rate, format=kind, subtype="PCM_16")
+            # libsndfile would hide that the device is full, so Python writes the file
+            encoded = io.BytesIO()
+            kind = path.suffix[1:].upper()
+            soundfile.write(encoded, pcm, rate, format=kind, subtype="PCM_16")
+            temporary.write_bytes(encoded.getvalue())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

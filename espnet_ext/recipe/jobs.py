@@ -23,8 +23,11 @@ from espnet_ext.progress import REPORT_VARIABLE, Progress, read_report
 POLL_S = 0.1
 GRACE_S = 5.0  # time to end by itself after SIGTERM
 LOG_TAIL_LINES = 15
-DISK_FULL_MARKS = ("No space left on device", "[Errno 28]", "no space left on the")
-QUOTA_MARKS = ("Disk quota exceeded", "File too large")
+# the last one is what torch.save says of it
+DISK_FULL_MARKS = (
+    *("No space left on device", "[Errno 28]", "no space left on the device"),
+    *("Disk quota exceeded", "File too large", "PytorchStreamWriter failed writing"),
+)
 OUT_OF_MEMORY_SIGNAL = -signal.SIGKILL
 
 
@@ -211,7 +214,7 @@ def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> List[str]:
 def _failure(job: Job, status: int) -> Exception:
     tail = log_tail(job.log)
     text = "\n".join(tail)
-    if any(mark in text for mark in DISK_FULL_MARKS + QUOTA_MARKS):
+    if any(mark in text for mark in DISK_FULL_MARKS):
         return DiskFullError(
             f"{job.name} could not write: the device is full or a limit is reached",
             where=job.log,

@@ -133,5 +133,5 @@ class RecipeOptions:
     scorer: str = _decoding(
         "auto", "auto: sclite where present", ("auto", "sclite", "builtin")
     )
-    score_opts: str = _decoding("", "options passed on to sclite")
+    score_opts: str = _decoding("", "only empty: scoring follows the hub5 rules")
     local_score_opts: str = _decoding("", "options passed on to local/score.sh")

@@ -19,6 +19,7 @@ ONLY = {
     "num_splits_asr": (1, "the data is read from where it lies"),
     "num_splits_lm": (1, "the text is read from where it lies"),
     "num_nodes": (1, "start stage 11 of several machines with torchrun instead"),
+    "score_opts": ("", "sclite gets the options of the hub5 rules (stage 13)"),
     "skip_upload_hf": (True, "stage 15 (upload) is not part of this recipe"),
 }
 

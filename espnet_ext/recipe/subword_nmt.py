@@ -8,7 +8,9 @@ Ref: Sennrich, Haddow and Birch, 2016, section 3.2.
 """
 
 import collections
+import contextlib
 import io
+import sys
 from pathlib import Path
 from typing import List, Sequence
 
@@ -40,7 +42,11 @@ def learn(sentences: Sequence[str], merges: int, codes: Path) -> List[str]:
     """Learn merges, write them to ``codes``, and return the pieces by frequency."""
     learn_bpe, apply_bpe = _package()
     text = io.StringIO("".join(sentence + "\n" for sentence in sentences))
-    with atomic_write(codes) as file:
+    # its bar is welcome on a terminal and noise in a log
+    quiet = contextlib.nullcontext()
+    if not sys.stderr.isatty():
+        quiet = contextlib.redirect_stderr(io.StringIO())
+    with atomic_write(codes) as file, quiet:
         learn_bpe.learn_bpe(text, file, merges)
     cutter = _cutter(codes)
     counts: collections.Counter = collections.Counter()

@@ -30,7 +30,7 @@ def units(context: Context) -> List[Unit]:
             target=str(layout.decode_dir),
             settings={
                 "sets": " ".join(layout.decode_sets),
-                **context.chosen("scorer", "score_opts", "local_score_opts"),
+                **context.chosen("scorer", "local_score_opts"),
                 "local/score.sh": LOCAL_SCORE.exists(),
             },
             inputs=inputs,
