@@ -23,6 +23,8 @@ PathLike = Union[str, Path]
 
 # a transcript may end a little after the audio; more than this is a wrong file
 MAX_OVERSHOOT_S = 0.5
+# times rounded to hundredths may lie half of one past the audio: that is no fault
+ROUNDING_S = 0.01
 SHOWN_FILES = 20
 INSTALL_SPH2PIPE = (
     "build sph2pipe (github.com/burrmill/sph2pipe, one C file set) and put it on PATH, "

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from espnet_ext.corpus.audio import MAX_OVERSHOOT_S, AudioInfo
+from espnet_ext.corpus.audio import MAX_OVERSHOOT_S, ROUNDING_S, AudioInfo
 from espnet_ext.corpus.kaldi_dir import Utterance, utterance_id
 from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.stm import (
@@ -185,8 +185,8 @@ def _inside_audio(
             expected="the audio that belongs to this STM",
             next_step="copy the audio file of this call again",
         )
-    if end_s > info.duration_s:
-        if segment.end_s > info.duration_s + 0.01:
+    if end_s > info.duration_s + ROUNDING_S:
+        if segment.end_s > info.duration_s + ROUNDING_S:
             item = f"{segment.file}-{segment.channel} {segment.start_s:.2f}"
             detail = f"{end_s:.2f} s, audio {info.duration_s:.2f} s"
             log.change(item, "end cut to the end of the audio", detail)

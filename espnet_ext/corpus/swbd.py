@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from espnet_ext.corpus.audio import MAX_OVERSHOOT_S, AudioInfo
+from espnet_ext.corpus.audio import MAX_OVERSHOOT_S, ROUNDING_S, AudioInfo
 from espnet_ext.corpus.find import audio_by_call, find_files, find_one
 from espnet_ext.corpus.kaldi_dir import Utterance, utterance_id
 from espnet_ext.corpus.log import PreparationLog
@@ -245,13 +245,12 @@ def _usable(
         return text, None
     start_s, end_s = round(segment.start_s, 2), round(segment.end_s, 2)
     overshoot_s = end_s - info.duration_s
-    if overshoot_s > 0:
+    if overshoot_s > ROUNDING_S:
         detail = f"{start_s:.2f} to {end_s:.2f} s, audio {info.duration_s:.2f} s"
         if overshoot_s > MAX_OVERSHOOT_S or start_s >= info.duration_s:
             log.drop(item, "past the end of the audio", detail)
             return text, None
-        if overshoot_s > 0.01:
-            log.change(item, "end cut to the end of the audio", detail)
+        log.change(item, "end cut to the end of the audio", detail)
         end_s = math.floor(100 * info.duration_s) / 100
     if end_s - start_s < MIN_DURATION_S:
         log.drop(item, "no duration", f"{start_s:.2f} to {end_s:.2f} s")

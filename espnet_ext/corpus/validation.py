@@ -2,17 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import (
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    NamedTuple,
-    Optional,
-    Set,
-    Tuple,
-    Union,
-)
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from espnet_ext.corpus.tables import (
     TO_THE_END,
@@ -31,8 +21,6 @@ PathLike = Union[str, Path]
 SHOWN_PROBLEMS = 20
 REQUIRED = ("wav.scp", "text", "utt2spk", "spk2utt")
 TABLES = REQUIRED + ("segments", "reco2file_and_channel")
-# segments are rounded to hundredths, so an end may be half of one past the audio
-ROUNDING_S = 0.01
 
 
 class ValidSet(NamedTuple):
@@ -246,6 +234,8 @@ def _check_segment_ends(
 ) -> None:
     if "segments" not in tables:
         return
+    from espnet_ext.corpus.audio import ROUNDING_S
+
     path = str(tables["segments"].path)
     for number, (utt, recording, start, end) in enumerate(zip(*segments), start=1):
         length = lengths.get(recording, math.inf)
