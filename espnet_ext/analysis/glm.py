@@ -253,7 +253,7 @@ def filter_text(text: str, glm: Glm, where: object = None) -> str:
     """
     spaced = " ".join(text.split()).replace("(", "( ").replace(")", " )")
     spaced = f" {spaced} "
-    _check_optional(spaced, where if where is not None else text)
+    check_optional_words(spaced, where if where is not None else text)
     mapped = glm.apply(upper_ascii(spaced))
     mapped = _HYPHEN.sub(r"\1 ", mapped)
     while _OPTIONAL_RUN.search(mapped):
@@ -263,8 +263,13 @@ def filter_text(text: str, glm: Glm, where: object = None) -> str:
     return " ".join(mapped.split())
 
 
-def _check_optional(text: str, where: object) -> None:
-    apart = text.replace("(", "   (").replace(")", ")  ")
+def check_optional_words(text: str, where: object) -> None:
+    """Require that the parentheses of optional words pair up.
+
+    Raises:
+        FormatError: They do not; NIST's filter stops at that as well.
+    """
+    apart = f" {text}".replace("(", "   (").replace(")", ")  ")
     rest = _UNPAIRED.sub("", apart)
     if "(" in rest or ")" in rest:
         raise FormatError(

@@ -115,13 +115,14 @@ def results_table(rows: Sequence[Row]) -> str:
         tds = "".join(c if c.startswith("<td") else f"<td>{c}</td>" for c in cells)
         kind = ' class="part"' if part else ""
         lines.append(f'<tr{kind}><th scope="row">{escape(name)}</th>{tds}</tr>')
-    units = sorted({row.interval.unit for row in rows})
+    units = " or ".join(sorted({f"{row.interval.unit}s" for row in rows}))
     heads = ("measure", "%", "95 % interval", "words", "Sub", "Del", "Ins")
     return (
+        '<p class="legend">Error rates in percent, intervals by bootstrap over '
+        f"{units}. Rates named hub5 follow NIST&rsquo;s rules; raw ones compare the "
+        "texts as they are.</p>"
         '<div class="card scroll" tabindex="0" role="region" aria-label="Results">'
-        "<table><caption>Error rates in percent; intervals by bootstrap over "
-        f"{' or '.join(units)}s. Word error rates named hub5 follow NIST&rsquo;s "
-        "rules; raw ones compare the texts as they are.</caption><thead><tr>"
+        "<table><thead><tr>"
         '<th scope="col">set</th>'
         + "".join(f'<th scope="col">{head}</th>' for head in heads)
         + "</tr></thead><tbody>"
@@ -190,7 +191,7 @@ def _utterance(exp_dir: Path, score: "SetScore", segment: ScoredSegment) -> str:
     )
     return (
         f'<article class="card utterance"><h3>{escape(score.name)} '
-        f"{escape(segment.id)} <small>{counts.errors} errors in {counts.words} words "
+        f"{escape(segment.id)} <small>{counts.errors} wrong of {counts.words} words "
         f"({counts.substitutions} S, {counts.deletions} D, {counts.insertions} I), "
         f"speaker {escape(segment.speaker)}</small></h3>"
         f"{_player(exp_dir, score, segment)}"

@@ -22,8 +22,6 @@ h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
   padding: .9rem 1rem; margin: 0 0 .9rem; }
 .scroll { overflow-x: auto; padding: 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding: .7rem 1rem .2rem;
-  font-size: .9rem; }
 th, td { padding: .4rem .8rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 tbody tr, thead tr { border-top: 1px solid var(--line); }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Union
 
 from espnet_ext.analysis.confidence import Interval
-from espnet_ext.analysis.scores import Counts, Score
+from espnet_ext.analysis.scores import CORPUS_OF_PREFIX, Counts, Score
 from espnet_ext.errors import FormatError
 from espnet_ext.files import atomic_write
 
@@ -77,10 +77,21 @@ def markdown_row(name: str, counts: Counts) -> str:
     return "|" + "|".join(cells) + "|"
 
 
+def summary_rows(rows: Sequence[Row]) -> List[Row]:
+    """Sets and their corpora; other categories only where a set is one corpus."""
+    corpora = set(CORPUS_OF_PREFIX.values())
+    split = {row.set_name for row in rows if row.subset in corpora}
+    return [
+        row
+        for row in rows
+        if row.subset in (ALL, *corpora) or row.set_name not in split
+    ]
+
+
 def summary_table(rows: Sequence[Row]) -> str:
-    """The table printed after scoring: one line a set or subset, aligned."""
+    """The table printed after scoring: one line a set or corpus, aligned."""
     lines = [("set", "metric", "words", "errors", "%", "95 % CI", "scorer")]
-    for row in rows:
+    for row in summary_rows(rows):
         lines.append(
             (
                 row.name,

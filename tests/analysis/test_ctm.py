@@ -1,0 +1,69 @@
+import pytest
+
+from espnet_ext.analysis.ctm import is_scored, make_ctm, write_ctm
+from espnet_ext.analysis.kaldi_text import CoverageError
+from espnet_ext.errors import FormatError, MissingInputError
+
+
+def test_words_share_the_first_nine_tenths_of_their_segment(experiment):
+    data, hyp = experiment / "data/hub", experiment / "exp/asr_x/decode/hub/text"
+    words = [word for word in make_ctm(data, hyp) if word.file == "en_1"]
+    first = [word for word in words if word.channel == "A"]
+    # four words were recognised; the hesitation at the end is not scored
+    assert [word.word for word in first] == ["he", "was", "here"]
+    assert [word.start for word in first] == pytest.approx([0.0, 0.45, 0.9])
+    assert {word.duration for word in first} == {0.9 * 2 / 4}
+    side_b = [word for word in words if word.channel == "B"]
+    assert side_b[0].start == 1.0
+    assert side_b[-1].start + side_b[-1].duration == pytest.approx(1 + 0.9 * 2)
+
+
+@pytest.mark.parametrize(
+    "word", ["[noise]", "[VOCALIZED-NOISE]", "<unk>", "<UNK>", "uh", "UM", "Ew", "th-"]
+)
+def test_noises_hesitations_and_partial_words_are_left_out(word):
+    assert not is_scored(word)
+
+
+@pytest.mark.parametrize("word", ["uh-huh", "a", "well-known", "-out", "mhm", "hum"])
+def test_other_words_are_scored(word):
+    assert is_scored(word)
+
+
+def test_a_ctm_line_has_times_in_milliseconds_and_a_confidence(experiment, tmp_path):
+    data, hyp = experiment / "data/hub", experiment / "exp/asr_x/decode/hub/text"
+    write_ctm(make_ctm(data, hyp), tmp_path / "ctm")
+    first = (tmp_path / "ctm").read_text().splitlines()[0]
+    assert first == "en_1 A 0.000 0.450 he 0.99"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda lines: lines[1:], "1 missing: en_1-A_000000-000200"),
+        (lambda lines: lines + ["zz a\n"], "1 not in the reference: zz"),
+        (lambda lines: lines + lines[:1], "comes twice"),
+    ],
+)
+def test_missing_extra_and_double_hypotheses_are_errors(experiment, change, message):
+    hyp = experiment / "exp/asr_x/decode/hub/text"
+    hyp.write_text("".join(change(hyp.read_text().splitlines(keepends=True))))
+    with pytest.raises(FormatError, match=message) as caught:
+        make_ctm(experiment / "data/hub", hyp)
+    assert isinstance(caught.value, CoverageError) or "twice" in message
+
+
+def test_a_set_that_was_not_decoded_says_what_to_do(experiment):
+    with pytest.raises(MissingInputError, match="stage 12"):
+        make_ctm(experiment / "data/hub", experiment / "none")
+
+
+def test_a_recording_without_a_side_is_an_error(experiment):
+    data = experiment / "data/hub"
+    (data / "reco2file_and_channel").unlink()
+    hyp = experiment / "exp/asr_x/decode/hub/text"
+    assert {w.channel for w in make_ctm(data, hyp)} == {"A", "B"}  # from the name
+    segments = (data / "segments").read_text().replace(" en_1-A ", " call1 ")
+    (data / "segments").write_text(segments)
+    with pytest.raises(FormatError, match="call1 has no file and channel"):
+        make_ctm(data, hyp)
