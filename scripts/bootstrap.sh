@@ -97,6 +97,12 @@ install_packages() {
     rm -rf "${venv}/tmp"
 }
 
+interrupted() {
+    echo "interrupted: the same command starts the installation again" >&2
+    exit 130
+}
+trap interrupted INT TERM
+
 extras=("$@")
 wanted_key="$(key)"
 if installed; then exit 0; fi
