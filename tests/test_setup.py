@@ -37,11 +37,14 @@ def checkout(tmp_path) -> Path:
 
 def run(checkout, *command, **environment):
     """Run a command there; pip is denied the network, HOME has no interpreters."""
+    # what `make test`, which may have started this process, hands down
+    inherited = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "TEST_ARGS")
+    kept = {name: os.environ[name] for name in os.environ if name not in inherited}
     settings = {"PIP_NO_INDEX": "1", "HOME": str(checkout), "PYENV_ROOT": "/nowhere"}
     return subprocess.run(
         command,
         cwd=checkout,
-        env={**os.environ, **settings, **environment},
+        env={**kept, **settings, **environment},
         capture_output=True,
         text=True,
         timeout=60,
