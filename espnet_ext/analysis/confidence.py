@@ -4,8 +4,8 @@ Words of one speaker share his voice and his line, so whole speakers are drawn w
 there are at least ten of them; with fewer, utterances are drawn and the interval is too
 narrow for a claim about other speakers.
 
-Ref: Bisani and Ney 2004, Bootstrap estimates for confidence intervals in ASR performance
-evaluation; Gillick and Cox 1989 for the matched pairs test.
+Ref: Bisani and Ney 2004, Bootstrap estimates for confidence intervals in ASR
+performance evaluation; Gillick and Cox 1989 for the matched pairs test.
 """
 
 import math
@@ -51,9 +51,7 @@ def bootstrap_interval(
     by_speaker: Dict[str, List[Tuple[int, int]]] = {}
     for segment in segments:
         counts = segment.counts
-        by_speaker.setdefault(segment.speaker, []).append(
-            (counts.errors, counts.words)
-        )
+        by_speaker.setdefault(segment.speaker, []).append((counts.errors, counts.words))
     if len(by_speaker) >= MIN_SPEAKERS:
         unit = "speaker"
         blocks = np.array([np.sum(group, axis=0) for group in by_speaker.values()])

@@ -1,9 +1,9 @@
 """Hypotheses as a CTM: words with times, without what no reference should contain.
 
-A recogniser without time stamps gives words per segment, so they are spread evenly over
-the first 90 % of it. Noise tags, <unk>, hesitations and partial words are removed, as
-Kaldi's and ESPnet's recipes do: a hesitation is optional in the reference, so one in the
-hypothesis could only count as an insertion.
+A recogniser without time stamps gives words per segment, so they are spread evenly
+over the first 90 % of it. Noise tags, <unk>, hesitations and partial words are removed,
+as Kaldi's and ESPnet's recipes do: a hesitation is optional in the reference, so one in
+the hypothesis could only count as an insertion.
 
 Ref: RWTH's switchboard_2020 setup (0.9 of the segment, confidence 0.99); Kaldi
 egs/swbd/s5c/local/score.sh for the words removed.

@@ -1,16 +1,17 @@
-"""Global mapping of spellings (GLM) on references and hypotheses, as NIST's csrfilt does.
+"""Global mapping of spellings (GLM), applied to both sides as NIST's csrfilt does.
 
 A rule is ``A => B / left __ right``: the string A becomes B where the given contexts
 stand beside it in the text as it was before any rule. At each position the first rule
-of the file that fits wins, and the scan goes on behind A. ``[ ]`` protects spaces, B may
-hold alternatives ``{ X / Y }``. Lines ``* key = 'value'`` set options, ``;;`` starts a
-comment, and ``;; INPUT_DEPENDENT_APPLICATION = "ctm"`` limits what follows to one side.
+of the file that fits wins, and the scan goes on behind A. ``[ ]`` protects spaces, B
+may hold alternatives ``{ X / Y }``. Lines ``* key = 'value'`` set options, ``;;``
+starts a comment, and ``;; INPUT_DEPENDENT_APPLICATION = "ctm"`` limits what follows to
+one side.
 
 Supported: format NIST1 with name, desc, format, max_nrules, copy_no_hit and
-case_sensitive; quoting by ``[ ]`` or ``" "``. Refused with the line number: other
-formats, lines without an arrow or with nothing on the left, an indented comment, more
-rules than max_nrules. Not supported at all: utterance maps, extended letters (csrfilt
--e), keeping case (-s).
+case_sensitive (unknown options have no effect); quoting by ``[ ]`` or ``" "``. Refused
+with the line number: other formats, lines without an arrow or with nothing on the left,
+an indented comment, no rule at all, more rules than max_nrules. Not supported:
+utterance maps, extended letters (csrfilt -e), keeping case (-s).
 
 The first word of the file is its comment mark, normally ``;;``, as in NIST's filter: in
 a file that starts with ``* name "..."`` all option lines are comments.
@@ -148,6 +149,12 @@ def load_glm(path: Union[str, Path], side: Tuple[str, str]) -> Glm:
             where=path,
             expected="NIST1",
         )
+    if not rules:
+        raise FormatError(
+            f"no rules for {side[0]} files; NIST's filter then gives nothing at all",
+            where=path,
+            next_step="add a rule that never applies: NOSUCHWORD => NOSUCHWORD",
+        )
     if len(rules) > int(options["MAX_NRULES"]):
         raise FormatError(
             f"{len(rules)} rules, but max_nrules is {options['MAX_NRULES']}",
@@ -190,13 +197,8 @@ def _read_option(line: str, options: Dict[str, str], path, number: int) -> None:
         )
     known = ("NAME", "DESC", "FORMAT", "MAX_NRULES", "COPY_NO_HIT", "CASE_SENSITIVE")
     names = [name for name in known if name in line[: value.start()].upper()]
-    if not names:
-        raise FormatError(
-            f"an unknown option: {line}",
-            where=f"{path} line {number}",
-            expected=", ".join(name.lower() for name in known),
-        )
-    options[names[0]] = value.group(1)
+    if names:
+        options[names[0]] = value.group(1)
 
 
 def _read_rule(line: str, comment: str, path, number: int) -> Rule:

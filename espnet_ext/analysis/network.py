@@ -1,8 +1,9 @@
 """Transcripts as word networks: optional words, alternatives, fragments.
 
-The notation is that of NIST's scoring files: ``(uh)`` may be left out, ``{ a / b c / @ }``
-allows any of its alternatives (``@`` is silence), ``th-`` and ``-out`` are fragments,
-``word;tag`` carries a tag that is not scored, and a trailing ``*`` is dropped.
+The notation is that of NIST's scoring files: ``(uh)`` may be left out,
+``{ a / b c / @ }`` allows any of its alternatives (``@`` is silence), ``th-`` and
+``-out`` are fragments, ``word;tag`` carries a tag that is not scored, and a trailing
+``*`` is dropped.
 
 Ref: sclite of NIST's SCTK (2.4.10), manual page and measured behaviour.
 """
@@ -186,9 +187,7 @@ def _closing_brace(text: str, start: int) -> int:
         depth += (text[position] == "{") - (text[position] == "}")
         if depth == 0:
             return position
-    raise FormatError(
-        "alternatives are not closed", where=text, expected="{ A / B }"
-    )
+    raise FormatError("alternatives are not closed", where=text, expected="{ A / B }")
 
 
 def _split_alternatives(text: str) -> List[str]:

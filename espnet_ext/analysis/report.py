@@ -1,8 +1,8 @@
 """The report of an experiment: one HTML page that needs no network and no scripts.
 
 Results with confidence intervals, the training curve, the worst utterances with aligned
-words and audio players, and where all of it comes from. Errors carry the letters S, D, I
-besides their colours.
+words and audio players, and where all of it comes from. Errors carry the letters S, D
+and I besides their colours.
 """
 
 import base64
@@ -10,7 +10,16 @@ import hashlib
 import re
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from espnet_ext.analysis.align import CORRECT_OP, Pair
 from espnet_ext.analysis.curve import experiment_history, plot_training_curve
@@ -32,7 +41,7 @@ GAP = "···"
 
 
 class Clip(NamedTuple):
-    """Where an utterance can be heard: audio file, channel, seconds (end may be None)."""
+    """Where an utterance can be heard: file, channel, seconds (end None: all of it)."""
 
     path: str
     channel: int
@@ -208,7 +217,11 @@ def _aligned(pairs: Sequence[Pair]) -> str:
     ]
     for pair in pairs:
         ref, hyp = (
-            f"<span>{escape(word)}</span>" if word else f'<span class="gap">{GAP}</span>'
+            (
+                f"<span>{escape(word)}</span>"
+                if word
+                else f'<span class="gap">{GAP}</span>'
+            )
             for word in (pair.ref, pair.hyp)
         )
         letter = "&nbsp;" if pair.op == CORRECT_OP else pair.op
@@ -229,7 +242,9 @@ def _player(exp_dir: Path, score: "SetScore", segment: ScoredSegment) -> str:
         return f'<p class="missing">No audio: {escape(reason)}</p>'
     source = escape((AUDIO / name).as_posix())
     label = escape(f"Audio of {segment.id}")
-    return f'<audio controls preload="none" src="{source}" aria-label="{label}"></audio>'
+    return (
+        f'<audio controls preload="none" src="{source}" aria-label="{label}"></audio>'
+    )
 
 
 def _audio_name(set_name: str, segment_id: str) -> str:

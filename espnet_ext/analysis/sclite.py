@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
 from espnet_ext.analysis.align import Alignment, Pair
-from espnet_ext.analysis.glm import check_optional_words
+from espnet_ext.analysis.glm import (
+    HYPOTHESIS,
+    REFERENCE,
+    check_optional_words,
+    load_glm,
+)
 from espnet_ext.analysis.hub5 import CtmError
 from espnet_ext.analysis.network import without_tags
 from espnet_ext.analysis.scores import Counts, Score, ScoredSegment
@@ -74,9 +79,7 @@ def require_sctk() -> Path:
     return folder
 
 
-def score_hub5(
-    stm: PathLike, ctm: PathLike, glm: PathLike, folder: PathLike
-) -> Score:
+def score_hub5(stm: PathLike, ctm: PathLike, glm: PathLike, folder: PathLike) -> Score:
     """Score a CTM with ``hubscr.pl -V -l english -h hub5``.
 
     Args:
@@ -98,7 +101,9 @@ def score_hub5(
     try:
         log = _run(programs, "hubscr.pl", HUBSCR_OPTIONS, folder, (stm, ctm))
     except ScliteError:
-        # sclite 2.10 dies while drawing a DET curve when every hypothesis word is right;
+        for side in (REFERENCE, HYPOTHESIS):
+            load_glm(glm, side)  # a GLM that NIST's filter cannot read is named here
+        # sclite 2.10 dies while drawing a DET curve if every hypothesis word is right;
         # the filtered files are there, so the same scoring is run without that curve
         if not (folder / "hyp.ctm.filt").exists():
             raise
@@ -172,9 +177,7 @@ def score_trn(
         )
     scored = [
         ScoredSegment(id=utterance, speaker=speaker, alignment=alignment)
-        for utterance, speaker, (_, alignment) in zip(
-            utterances, speakers, alignments
-        )
+        for utterance, speaker, (_, alignment) in zip(utterances, speakers, alignments)
     ]
     score = Score(scored, "sclite", _version(log))
     _check_total(score, read_raw(folder / "sclite.raw"), folder)
@@ -199,7 +202,7 @@ def _run(
     inputs: Tuple[PathLike, PathLike],
     keep_log: bool = True,
 ) -> str:
-    """Run one program in ``folder``; its output, kept in a log unless it is a report."""
+    """Run one program in ``folder``; its output, kept in a log if it is no report."""
     environment = dict(os.environ, LC_ALL="C")
     environment["PATH"] = f"{programs}{os.pathsep}{environment.get('PATH', '')}"
     done = subprocess.run(
@@ -293,9 +296,7 @@ def read_raw(path: PathLike) -> Counts:
     for line in read_lines(path):
         fields = line.replace("|", " ").split()
         if fields[:1] == ["Sum"]:
-            sentences, words, correct, sub, dele, ins, _, wrong = map(
-                int, fields[1:9]
-            )
+            sentences, words, correct, sub, dele, ins, _, wrong = map(int, fields[1:9])
             return Counts(sentences, words, correct, sub, dele, ins, wrong)
     raise ScliteError("no line of sums", where=path)
 

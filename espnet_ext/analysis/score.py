@@ -87,9 +87,7 @@ def choose_scorer(scorer: str) -> str:
         ToolMissingError: "sclite" was asked for and is absent.
     """
     if scorer not in SCORERS:
-        raise OptionError(
-            f"unknown scorer {scorer!r}", expected=" or ".join(SCORERS)
-        )
+        raise OptionError(f"unknown scorer {scorer!r}", expected=" or ".join(SCORERS))
     if scorer == "sclite":
         sclite.require_sctk()
     if scorer == "auto":

@@ -1,7 +1,7 @@
 """NIST's STM references: segments with times, speakers and category labels.
 
-    ;; CATEGORY "1" "Subset" "..."      ;; LABEL "en" "CallHome" "..."
-    en_4156 A en_4156_A 357.64 359.64 <O,en,F> HE IS A POLICE OFFICER
+;; CATEGORY "1" "Subset" "..."      ;; LABEL "en" "CallHome" "..."
+en_4156 A en_4156_A 357.64 359.64 <O,en,F> HE IS A POLICE OFFICER
 """
 
 import re

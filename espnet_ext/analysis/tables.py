@@ -17,7 +17,16 @@ CSV_FIELDS = (
     "exp,decode,set,subset,metric,words,errors,wer,ci_low,ci_high,ci_unit,scorer,"
     "scorer_version,config_hash,git_hash,data_hash,seed,hardware,selection_rule"
 ).split(",")
-CSV_KEY = ("exp", "decode", "set", "subset", "metric", "config_hash", "git_hash", "seed")
+CSV_KEY = (
+    "exp",
+    "decode",
+    "set",
+    "subset",
+    "metric",
+    "config_hash",
+    "git_hash",
+    "seed",
+)
 ALL = "all"
 
 

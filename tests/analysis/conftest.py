@@ -17,7 +17,13 @@ GLM = (
 )
 SEGMENTS = {
     "en_1-A_000000-000200": ("en_1-A", 0, 2, "he is here", "he was here uh"),
-    "en_1-B_000100-000300": ("en_1-B", 1, 3, "it's uh-huh two & <x>", "it is uh-huh two"),
+    "en_1-B_000100-000300": (
+        "en_1-B",
+        1,
+        3,
+        "it's uh-huh two & <x>",
+        "it is uh-huh two",
+    ),
     "sw_2-A_000000-000200": ("sw_2-A", 0, 2, "well-known fact", "well known facts th-"),
     "sw_2-A_000200-000300": ("sw_2-A", 2, 3, "", ""),
 }

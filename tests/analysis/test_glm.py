@@ -10,7 +10,7 @@ from tests.analysis.cases import WORDS, glm_sources, random_reference
 from tests.analysis.nist import csrfilt
 from tests.shared import shared_file
 
-HEAD = ";; test\n* case_sensitive = 'F'\n"
+HEAD = ";; test\n* case_sensitive = 'F'\n* unheard = 'x'\nNEVER => NEVER\n"
 
 
 def glm_of(tmp_path, rules, side=REFERENCE, head=HEAD):
@@ -27,7 +27,11 @@ def texts_of_stm(text):
 @pytest.mark.parametrize(
     "rules, text, expected",
     [
-        ("UH => %HESITATION / [ ] __ [ ]\n", "uh duh Uh", "%HESITATION DUH %HESITATION"),
+        (
+            "UH => %HESITATION / [ ] __ [ ]\n",
+            "uh duh Uh",
+            "%HESITATION DUH %HESITATION",
+        ),
         ("AD WEEK => ADWEEK\n", "an ad week", "AN ADWEEK"),
         ("[I'M] => [{I'M / I AM}] / [ ] __ [ ]\n", "i'm", "{I'M / I AM}"),
         ("B => X / [A ] __ [ C]\n", "a b c b", "A X C B"),
@@ -55,11 +59,12 @@ def test_filtered_references_equal_nists_files(name):
     glm = load_glm(shared_file(f"data/sctk/{glm_name}"), REFERENCE)
     given = texts_of_stm(shared_file(f"data/sctk/{name}").read_text())
     filtered = texts_of_stm(shared_file(f"data/sctk/{expected}").read_text())
-    labelled = [text.partition("> ") if text[:1] == "<" else ("", "", text)
-                for text in given]
-    assert [
-        (a + b + filter_text(c, glm)).strip() for a, b, c in labelled
-    ] == [text.strip() for text in filtered]
+    labelled = [
+        text.partition("> ") if text[:1] == "<" else ("", "", text) for text in given
+    ]
+    assert [(a + b + filter_text(c, glm)).strip() for a, b, c in labelled] == [
+        text.strip() for text in filtered
+    ]
 
 
 @pytest.mark.parametrize("name", ["lvc_hyp.ctm", "tiny/t.ctm"])
@@ -67,9 +72,13 @@ def test_filtered_hypotheses_equal_nists_files(name):
     expected = name.replace("lvc", "test1-expected/lvc") + ".filt"
     glm_name = "tiny/t.glm" if "tiny" in name else "example.glm"
     glm = load_glm(shared_file(f"data/sctk/{glm_name}"), HYPOTHESIS)
-    given = [x.split() for x in shared_file(f"data/sctk/{name}").read_text().splitlines()]
+    given = [
+        x.split() for x in shared_file(f"data/sctk/{name}").read_text().splitlines()
+    ]
     given = [fields for fields in given if fields and not fields[0].startswith(";;")]
-    want = [x.split() for x in shared_file(f"data/sctk/{expected}").read_text().splitlines()]
+    want = [
+        x.split() for x in shared_file(f"data/sctk/{expected}").read_text().splitlines()
+    ]
     # NIST sorts each side by time; the words of both are compared as multisets a side
     got = sorted(
         (f[0], f[1], word) for f in given for word in filter_text(f[4], glm).split()
@@ -123,7 +132,7 @@ def test_every_rule_of_the_rt03_glm_acts_on_hypotheses_as_in_nists_filter(
         ("   ;; indented\n", "indented comment"),
         ("* format = 'NIST2'\nA => B\n", "not supported"),
         ("* max_nrules = '1'\nA => B\nC => D\n", "max_nrules"),
-        ("* unheard = 'x'\n", "unknown option"),
+        ("", "no rules"),
         ('* name "x\n', "without a quoted value"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_thousand_segments_take_seconds_at_most(tmp_path):
     import time
 
     write_case(tmp_path, 5, 1000)
-    (tmp_path / "glm").write_text(";; none\n")
+    (tmp_path / "glm").write_text(";; none\nX => Y\n")
     started = time.process_time()
     hub5.score_hub5(tmp_path / "ref.stm", tmp_path / "hyp.ctm", tmp_path / "glm")
     assert time.process_time() - started < 5

@@ -68,7 +68,9 @@ def test_case_is_ignored_for_ascii_letters():
 def test_missing_and_extra_hypotheses_are_errors(experiment):
     hyp = experiment / "exp/asr_x/decode/plain/text"
     hyp.write_text("u1 press\nu3 x\n")
-    with pytest.raises(CoverageError, match="1 missing: u2; 1 not in the reference: u3"):
+    with pytest.raises(
+        CoverageError, match="1 missing: u2; 1 not in the reference: u3"
+    ):
         wer.read_transcripts(experiment / "data/plain", hyp)
 
 
