@@ -1,14 +1,12 @@
 """Builds the embedded corpus: text, speech, telephone, files; all of it or nothing."""
 
-import contextlib
 import json
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Union
+from typing import Dict, List, Union
 
 from espnet_ext.corpus.embedded import evaluation, fisher_text, switchboard
 from espnet_ext.corpus.embedded.channel import Line, render
@@ -24,12 +22,14 @@ from espnet_ext.corpus.embedded.timeline import (
     spoken_text,
 )
 from espnet_ext.corpus.embedded.tokens import words
-from espnet_ext.errors import OptionError
-from espnet_ext.files import disk_full_is_a_user_error
+from espnet_ext.corpus.whole_folder import (
+    check_replaceable,
+    read_stamp,
+    replaced_folder,
+)
 from espnet_ext.progress import Progress
 
 STAMP = "embedded.json"
-BUILDING = ".building-"
 README = """\
 Synthetic telephone calls in the shape of LDC releases
 ======================================================
@@ -83,63 +83,17 @@ def build(
     settings = Settings(size, seed, difficulty)
     if is_current(root, settings) and not force:
         return root
-    _check_replaceable(root)
+    check_replaceable(root, STAMP)
     script = write_script(settings)
-    with disk_full_is_a_user_error(root), _replacing(root) as folder:
+    with replaced_folder(root) as folder:
         _fill(folder, settings, script, workers)
     return root
 
 
 def is_current(root: Path, settings: Settings) -> bool:
     """Whether a complete corpus with these settings is there."""
-    try:
-        stored = json.loads((root / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return stored.get("settings") == settings.stamp()
-
-
-def _check_replaceable(root: Path) -> None:
-    if not root.exists():
-        return
-    if not root.is_dir() or (any(root.iterdir()) and not (root / STAMP).exists()):
-        raise OptionError(
-            "holds something that is not an embedded corpus",
-            where=root,
-            expected="a new or empty folder, or an embedded corpus to replace",
-            next_step="choose another folder, or remove this one yourself",
-        )
-
-
-@contextlib.contextmanager
-def _replacing(root: Path) -> Iterator[Path]:
-    """A new folder beside ``root`` that takes its place when complete."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    for stale in root.parent.glob(f".{root.name}{BUILDING}*"):
-        if not _alive(int(stale.name.rpartition("-")[2])):
-            shutil.rmtree(stale, ignore_errors=True)
-    folder = root.with_name(f".{root.name}{BUILDING}{os.getpid()}")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-        old = folder.with_name(folder.name + ".old")
-        if root.exists():
-            root.rename(old)
-        folder.rename(root)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    stored = read_stamp(Path(root), STAMP)
+    return isinstance(stored, dict) and stored.get("settings") == settings.stamp()
 
 
 def _fill(folder: Path, settings: Settings, script: Script, workers: int) -> None:

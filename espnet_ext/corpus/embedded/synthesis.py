@@ -180,8 +180,8 @@ def word_spans(
         spoken: The sound of the whole text, with word events.
 
     Returns:
-        (first, last + 1) sample of each piece. A piece ends where the next begins. Where
-        the library gives no event for a piece (it joins some words), time is shared out
+        (first, last + 1) sample of each piece. A piece ends where the next begins.
+        Where the library gives no event (it joins some words), time is shared out
         by the number of characters.
     """
     end = len(spoken.samples)

@@ -74,7 +74,7 @@ class Token:
         if self.kind == "partial":
             return f"({self.words[0].upper()})"
         if self.kind == "letters":
-            return " ".join(f"{word.upper()}." for word in self.words)
+            return " ".join(f"{w[0]}.{w[1:]}".upper() for w in self.words)
         return " ".join(self.words).upper()
 
 
