@@ -23,6 +23,7 @@ from espnet_ext.progress import REPORT_VARIABLE, Progress, read_report
 POLL_S = 0.1
 GRACE_S = 5.0  # time to end by itself after SIGTERM
 LOG_TAIL_LINES = 15
+ENDED = "# Ended"
 # the last one is what torch.save says of it
 DISK_FULL_MARKS = (
     *("No space left on device", "[Errno 28]", "no space left on the device"),
@@ -102,7 +103,7 @@ def run_jobs(
                     running.remove(child)
                     _end_group(child)  # workers that outlive a crashed child
                     took[child.job.name] = time.monotonic() - child.started
-                    _append(child.job.log, f"# Ended with status {status}")
+                    _append(child.job.log, f"{ENDED} with status {status}")
                     if status != 0:
                         raise _failure(child.job, status)
                     finished += child.job.weight
@@ -188,7 +189,7 @@ def _end(running: List[_Child]) -> None:
             child.process.wait(max(0.0, deadline - time.monotonic()))
         _end_group(child)
         child.process.wait()
-        _append(child.job.log, "# Ended from outside before it was finished")
+        _append(child.job.log, f"{ENDED} from outside before it was finished")
 
 
 def _end_group(child: _Child) -> None:
@@ -208,11 +209,14 @@ def _append(log: Path, line: str) -> None:
 def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> List[str]:
     """The last lines of a log that say something."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    return [line for line in text.splitlines() if line.strip()][-lines:]
+    said = [line for line in text.splitlines() if line.strip()]
+    return [line for line in said if not line.startswith(ENDED)][-lines:]
 
 
 def _failure(job: Job, status: int) -> Exception:
     tail = log_tail(job.log)
+    named = [n for n, line in enumerate(tail) if line.startswith("error: ")]
+    tail = tail[named[-1] :] if named else tail  # the child has said it well
     text = "\n".join(tail)
     if any(mark in text for mark in DISK_FULL_MARKS):
         return DiskFullError(

@@ -58,8 +58,8 @@ class Layout:
     @property
     def decode_sets(self) -> List[str]:
         """The sets that are decoded and scored."""
-        first = [f"org/{self.valid_set}"] if self.options.eval_valid_set else []
-        return first + self.test_sets
+        first = [self.valid_set] if self.options.eval_valid_set else []
+        return list(dict.fromkeys(first + self.test_sets))
 
     @property
     def subword_nmt(self) -> bool:

@@ -108,15 +108,23 @@ def _jsonable(settings: Mapping[str, Any]) -> Dict[str, Any]:
 
 def setting_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> List[str]:
     """'name old -> new' for each setting that differs; '(none)' where absent."""
-    changes = []
-    for name in sorted({*old, *new}):
-        if old.get(name) != new.get(name):
-            before, after = (
-                "(none)" if side.get(name) in (None, "") else side[name]
-                for side in (old, new)
-            )
-            changes.append(f"{name} {before} -> {after}")
-    return changes
+    return [
+        f"{name} {_shown(old.get(name))} -> {_shown(new.get(name))}"
+        for name in changed_names(old, new)
+    ]
+
+
+def changed_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> List[str]:
+    """Settings that differ; absent and empty are the same."""
+    return [
+        name
+        for name in sorted({*old, *new})
+        if _shown(old.get(name)) != _shown(new.get(name))
+    ]
+
+
+def _shown(value: Any) -> Any:
+    return "(none)" if value is None or value == "" else value
 
 
 def _shorten(facts: Sequence[str]) -> str:
@@ -137,11 +145,7 @@ def decide(unit: Unit, force: bool = False) -> Decision:
         return Decision(True, _why_first(unit, settings))
     old_settings, old_inputs = record["settings"], record["inputs"]
     changes = setting_changes(old_settings, settings)
-    changed = [
-        name
-        for name in sorted({*old_settings, *settings})
-        if old_settings.get(name) != settings.get(name)
-    ]
+    changed = changed_names(old_settings, settings)
     for path in sorted({*old_inputs, *inputs}):
         if path not in old_inputs:
             changes.append(f"{path} is new")

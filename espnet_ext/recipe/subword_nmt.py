@@ -12,7 +12,7 @@ import contextlib
 import io
 import sys
 from pathlib import Path
-from typing import List, Sequence
+from typing import Callable, List, Sequence
 
 from espnet_ext.errors import ToolMissingError
 from espnet_ext.files import atomic_write, read_lines
@@ -48,10 +48,10 @@ def learn(sentences: Sequence[str], merges: int, codes: Path) -> List[str]:
         quiet = contextlib.redirect_stderr(io.StringIO())
     with atomic_write(codes) as file, quiet:
         learn_bpe.learn_bpe(text, file, merges)
-    cutter = _cutter(codes)
+    cut_line = cutter(codes)
     counts: collections.Counter = collections.Counter()
     for sentence in sentences:
-        counts.update(cutter(sentence))
+        counts.update(cut_line(sentence))
     # a character that always merges is no piece of the text, but can be of another
     for sentence in sentences:
         for word in sentence.split():
@@ -61,7 +61,8 @@ def learn(sentences: Sequence[str], merges: int, codes: Path) -> List[str]:
     return [piece for piece, _ in sorted(counts.items(), key=lambda p: (-p[1], p[0]))]
 
 
-def _cutter(codes: Path):
+def cutter(codes: Path) -> Callable[[str], List[str]]:
+    """A function that cuts a sentence into pieces."""
     _, apply_bpe = _package()
     with open(codes, encoding="utf-8") as file:
         bpe = apply_bpe.BPE(file)
@@ -70,11 +71,11 @@ def _cutter(codes: Path):
 
 def cut_file(source: Path, target: Path, codes: Path) -> str:
     """Cut a text file (utterance id first); returns what was written."""
-    cutter = _cutter(codes)
+    cut_line = cutter(codes)
     lines, pieces, words = [], 0, 0
     for line in read_lines(source):
         utterance, _, text = line.partition(" ")
-        cut = cutter(text)
+        cut = cut_line(text)
         pieces, words = pieces + len(cut), words + len(text.split())
         lines.append(f"{utterance} {' '.join(cut)}\n")
     with atomic_write(target) as file:

@@ -5,13 +5,14 @@ import importlib.util
 import os
 import shlex
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import List, Sequence
 
 from espnet_ext.errors import OptionError
 from espnet_ext.files import atomic_write, read_lines
 from espnet_ext.recipe import subword_nmt
 from espnet_ext.recipe.config import settings_of
 from espnet_ext.recipe.context import Context
+from espnet_ext.recipe.options import RecipeOptions
 from espnet_ext.recipe.parse import FIELDS, sampling_rate
 from espnet_ext.recipe.stages.filter import dumped_text
 from espnet_ext.recipe.stages.format import STAMP_FILE, dumped_dir
@@ -93,16 +94,21 @@ def add_vocabulary_size(shape: Path, token_list: Path, target: Path) -> None:
         file.writelines(f"{line},{size}\n" for line in read_lines(shape))
 
 
+def given_options(options: RecipeOptions) -> List[str]:
+    """The options that differ from their defaults, as words of a command."""
+    words: List[str] = []
+    for name, field in FIELDS.items():
+        value = getattr(options, name)
+        if value != field.default and name not in ("stage", "stop_stage", "force"):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            words += [f"--{name}", text]
+    return words
+
+
 def write_resume_script(context: Context, folder: Path, stage: int) -> None:
     """A run.sh in an experiment that runs or resumes this stage with its options."""
-    given: Dict[str, str] = {}
-    for name, field in FIELDS.items():
-        value = getattr(context.options, name)
-        if value != field.default and name not in ("stage", "stop_stage", "force"):
-            given[name] = str(value).lower() if isinstance(value, bool) else str(value)
     words = ["--stage", str(stage), "--stop_stage", str(stage)]
-    for name, value in given.items():
-        words += [f"--{name}", value]
+    words += given_options(context.options)
     back = os.path.relpath(Path.cwd(), folder)
     script = (
         "#!/usr/bin/env bash\n"

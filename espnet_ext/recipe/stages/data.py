@@ -1,10 +1,13 @@
 """Stage 1: make the corpora that can be made, then local/data.sh."""
 
+import os
+import re
 from pathlib import Path
 from typing import Dict, List
 
 from espnet_ext.corpus.kaldi_dir import combine_data_dirs, read_data_dir
 from espnet_ext.errors import MissingInputError
+from espnet_ext.recipe.config import flatten
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.layout import COMBINED
@@ -13,6 +16,8 @@ from espnet_ext.recipe.state import Due, Unit
 
 DOWNLOADS = Path("downloads")
 SCRIPT = Path("local/data.sh")
+DATABASES = Path("db.sh")
+ROOT_NAME = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 SET_FILES = ("wav.scp", "text", "utt2spk", "spk2utt")
 
 
@@ -22,15 +27,15 @@ def units(context: Context) -> List[Unit]:
     names = [layout.unperturbed_train_set, layout.valid_set, *layout.test_sets]
     sets = [layout.data / name for name in dict.fromkeys(names)]
     # upstream keeps the roots of the corpora here; ours reads the same file
-    inputs = [path for path in (SCRIPT, Path("db.sh")) if path.exists()]
+    inputs = [path for path in (SCRIPT, DATABASES) if path.exists()]
     return [
         Unit(
             stage=1,
             target=str(layout.data),
             settings={
                 **context.chosen("corpus", "local_data_opts"),
-                "size": options.size if "embedded" in options.corpus else "",
                 "sets": " ".join(names),
+                **corpus_settings(options.corpus, options.size),
             },
             inputs=inputs,
             outputs=[folder / file for folder in sets for file in SET_FILES],
@@ -39,9 +44,24 @@ def units(context: Context) -> List[Unit]:
     ]
 
 
+def corpus_settings(corpus: str, size: str) -> Dict[str, object]:
+    """What decides the content of the corpora besides files."""
+    settings: Dict[str, object] = {}
+    if "embedded" in corpus.split("+"):
+        from espnet_ext.corpus.embedded.settings import Settings
+
+        settings.update(flatten({"embedded": Settings(size).stamp()}))
+    elif corpus in ("", "ldc") and DATABASES.exists():
+        # db.sh lets the environment name the folders
+        for name in ROOT_NAME.findall(DATABASES.read_text(encoding="utf-8")):
+            settings[name] = os.environ.get(name, "")
+    return settings
+
+
 def run(context: Context, due: Due) -> Dict[str, object]:
     """Build the corpora that can be built, run local/data.sh, combine sets."""
     options, layout = context.options, context.layout
+    require_script()
     for kind in ("embedded", "prompts"):
         if kind in options.corpus.split("+"):
             build_corpus(context, kind)
@@ -62,8 +82,8 @@ def build_corpus(context: Context, kind: str) -> None:
     _run(context, f"{kind} corpus", context.module("espnet_ext", *arguments))
 
 
-def prepare(context: Context) -> None:
-    """Run local/data.sh, as asr.sh does.
+def require_script() -> None:
+    """Look for local/data.sh before minutes are spent on a corpus.
 
     Raises:
         MissingInputError: The script does not exist.
@@ -75,6 +95,10 @@ def prepare(context: Context) -> None:
             expected="the recipe directory as the working directory",
             next_step="start run.sh in egs2/swbd_repro",
         )
+
+
+def prepare(context: Context) -> None:
+    """Run local/data.sh, as asr.sh does."""
     options = context.options
     command = ["bash", str(SCRIPT)]
     if "embedded" in options.corpus.split("+"):

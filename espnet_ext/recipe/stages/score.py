@@ -1,11 +1,15 @@
 """Stage 13: word error rates and reports, through espnet_ext.analysis."""
 
+import hashlib
+import shlex
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List, Optional, Sequence
 
+from espnet_ext.recipe import subword_nmt
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
-from espnet_ext.recipe.state import Due, Unit
+from espnet_ext.recipe.stages.common import given_options
+from espnet_ext.recipe.state import Due, Unit, digest
 
 LOCAL_SCORE = Path("local/score.sh")
 REFERENCES = ("text", "stm", "glm", "segments")
@@ -19,11 +23,9 @@ NOTES = {
 def units(context: Context) -> List[Unit]:
     """One unit: the scores of all sets."""
     layout = context.layout
-    inputs = []
+    inputs = reference_files(context)
     for name in layout.decode_sets:
         inputs += [layout.decode_dir / name / kind for kind in ("text", "token")]
-        files = (layout.data / name / kind for kind in REFERENCES)
-        inputs += [file for file in files if file.exists()]
     return [
         Unit(
             stage=13,
@@ -41,6 +43,32 @@ def units(context: Context) -> List[Unit]:
     ]
 
 
+def reference_files(context: Context) -> List[Path]:
+    """What the sets are scored with."""
+    sets = (context.layout.data / name for name in context.layout.decode_sets)
+    files = (folder / kind for folder in sets for kind in REFERENCES)
+    return [file for file in files if file.exists()]
+
+
+def tokenizer(context: Context) -> Optional[Callable[[str], List[str]]]:
+    """Cuts a text as training does, for the token error rate of word pieces."""
+    layout = context.layout
+    if context.options.token_type != "bpe" or not layout.bpe_model.exists():
+        return None
+    if layout.subword_nmt:
+        return subword_nmt.cutter(layout.bpe_model)
+    import sentencepiece
+
+    model = sentencepiece.SentencePieceProcessor(model_file=str(layout.bpe_model))
+    return lambda text: model.encode(text, out_type=str)
+
+
+def data_hash(files: Sequence[Path]) -> str:
+    """Short digest of some files."""
+    text = "".join(digest(path) for path in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def run(context: Context, due: Due) -> Dict[str, object]:
     """Score every set and write RESULTS.md and index.html."""
     from espnet_ext.analysis.score import score_experiment
@@ -52,11 +80,14 @@ def run(context: Context, due: Due) -> Dict[str, object]:
         layout.data,
         layout.decode_sets,
         scorer=options.scorer,
+        tokenize=tokenizer(context),
         provenance={
+            "command": shlex.join(["./run.sh", *given_options(options)]),
             "config": options.asr_config,
             "seed": options.seed or "0",
             "selection_rule": options.inference_asr_model,
             "exp": layout.asr_exp.name,
+            "data_hash": data_hash(reference_files(context)),
         },
         note=NOTES.get(options.corpus, ""),
     )
