@@ -106,7 +106,9 @@ def write_data_dir(
             if isinstance(content, Path):
                 shutil.copyfile(content, temporary / name)
             else:
-                (temporary / name).write_text(content, encoding="utf-8", newline="\n")
+                # files of old releases may hold single bytes that are not UTF-8
+                data = content.encode("utf-8", errors="surrogateescape")
+                (temporary / name).write_bytes(data)
     return Path(path)
 
 

@@ -15,6 +15,7 @@ from espnet_ext.corpus.audio import AudioInfo, check_audio_files
 from espnet_ext.corpus.corpora import Sources, locate, missing_releases
 from espnet_ext.corpus.fisher import fisher_sentences
 from espnet_ext.corpus.kaldi_dir import read_data_dir, write_data_dir
+from espnet_ext.corpus.letter_rules import with_letter_rules
 from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.ms98 import Profile, make_normaliser, profile_named
 from espnet_ext.corpus.report import SetRow, compare, set_row, table
@@ -104,17 +105,17 @@ def prepare(
     Raises:
         UserError: Named input, option or disk problem; finished sets are kept.
     """
-    if not roots:
-        raise MissingInputError(
-            "no corpus is given",
-            expected="at least one release",
-            next_step="fill in db.sh, or give --root DIR or --swbd DIR",
-        )
     if not 1 <= stage <= stop_stage <= max(STAGES):
         raise OptionError(
             f"stages {stage} to {stop_stage}",
             expected=f"1 <= stage <= stop_stage <= {max(STAGES)}",
             next_step="correct --stage or --stop_stage",
+        )
+    if not roots:
+        raise MissingInputError(
+            "no corpus is given",
+            expected="at least one release",
+            next_step="fill in db.sh, or give --root DIR or --swbd DIR",
         )
     job = _Preparation(dict(roots), Path(data_dir), settings, say)
     return job.run(stage, stop_stage)
@@ -262,7 +263,7 @@ class _Preparation:
         )
         extra: Dict[str, Any] = {"stm": stm.to_text(), "dropped.tsv": log.to_tsv()}
         if files.glm is not None:
-            extra["glm"] = files.glm
+            extra.update(self._mapping_files(files.glm))
         write_data_dir(self.data_dir / files.name, utterances, extra)
         row = set_row(files.name, utterances)
         return {
@@ -275,6 +276,19 @@ class _Preparation:
                 f"{files.name} hours": row.hours,
             },
         }
+
+    def _mapping_files(self, glm: Path) -> Dict[str, Any]:
+        """``glm`` for scoring; with rules for letters if the text has no dots.
+
+        The file of the release is then kept as ``glm.release``.
+        """
+        if self.profile.acronyms != "letters":
+            return {"glm": glm}
+        release = glm.read_text(encoding="utf-8", errors="surrogateescape")
+        extended = with_letter_rules(release)
+        if extended == release:
+            return {"glm": glm}
+        return {"glm": extended, "glm.release": glm}
 
     def prepare_text(self) -> None:
         """Training text and Fisher, one sentence a line, in ``lm/train.txt``."""

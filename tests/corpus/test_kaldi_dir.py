@@ -81,7 +81,7 @@ def test_whole_files_and_segments_can_be_combined(tmp_path):
 TIMES = st.integers(0, 10**8).map(lambda n: n / 10**6)
 
 
-@given(st.lists(st.tuples(TIMES, TIMES, st.sampled_from(["", "so", "ja wohl"]))))
+@given(st.lists(st.tuples(TIMES, TIMES, st.sampled_from(["", "so", "ja"])), max_size=9))
 def test_reading_gives_back_what_was_written(tmp_path_factory, rows):
     utterances = [
         Utterance(f"r-B_{n:03d}", "r-B", "s", text, "x y.sph", 1, a, a + b + 1e-6)

@@ -7,6 +7,14 @@ import numpy as np
 import soundfile
 
 RATE = 8000
+MINI_STM = """\
+;; CATEGORY "0" "" ""
+;; LABEL "o" "Overall" "Overall"
+sw_45104 1 inter_segment_gap 0.00 1.00 <o>
+sw_45104 1 sw_45104_A 1.00 2.00 <o> hello (%hesitation) d. c.
+sw_45104 2 sw_45104_B 2.00 3.00 <o>
+"""
+MINI_GLM = "* name \"x\"\n* max_nrules = '99'\nUH => %HESITATION / [ ] __ [ ]\n"
 
 
 def sphere_bytes(

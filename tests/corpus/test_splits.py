@@ -1,0 +1,82 @@
+"""Splits: by a list of calls, or the first utterances and a limit of equal texts."""
+
+from collections import Counter
+
+import pytest
+
+from espnet_ext.corpus.kaldi_dir import Utterance, utterance_id
+from espnet_ext.corpus.log import PreparationLog
+from espnet_ext.corpus.splits import (
+    limit_same_text,
+    overlap_warnings,
+    split_by_calls,
+    split_like_kaldi,
+)
+from espnet_ext.errors import FormatError
+
+
+def utterance(call, number, text="yes", speaker=None):
+    side = f"{call}-A"
+    start = float(number)
+    name = utterance_id(side, start, start + 1)
+    return Utterance(name, side, speaker or side, text, "x.sph", 0, start, start + 1)
+
+
+CALLS = [utterance(call, n) for call in ("sw02001", "sw02002") for n in range(5)]
+
+
+def test_listed_calls_are_the_selection_set():
+    split = split_by_calls(CALLS, ["sw02001"])
+    assert {u.recording_id for u in split.dev} == {"sw02001-A"}
+    assert {u.recording_id for u in split.train} == {"sw02002-A"}
+    assert overlap_warnings(split) == []
+
+
+def test_the_first_utterances_are_the_selection_set_of_kaldi():
+    split = split_like_kaldi(list(reversed(CALLS)), 3)
+    assert split.dev == CALLS[:3] and split.train == CALLS[3:]
+    assert "conversation(s) are in train and dev" in overlap_warnings(split)[0]
+
+
+def test_a_common_speaker_is_a_warning():
+    known = [
+        utterance(u.recording_id[:-2], n, speaker="sw1028") for n, u in enumerate(CALLS)
+    ]
+    (warning,) = overlap_warnings(split_by_calls(known, ["sw02001"]))
+    assert "1 speaker(s) are in train and dev, first sw1028" in warning
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        lambda: split_by_calls(CALLS, ["sw09999"]),
+        lambda: split_by_calls(CALLS, ["sw02001", "sw02002"]),
+        lambda: split_by_calls(CALLS, []),
+        lambda: split_like_kaldi(CALLS, 10),
+        lambda: split_like_kaldi(CALLS, 0),
+    ],
+)
+def test_a_split_with_an_empty_set_or_an_unknown_call_is_an_error(split):
+    with pytest.raises(FormatError):
+        split()
+
+
+def test_equal_texts_are_limited_and_logged():
+    utterances = CALLS + [utterance("sw02003", n, "uh-huh") for n in range(2)]
+    log = PreparationLog()
+    kept = limit_same_text(utterances, 2, log)
+    assert Counter(u.text for u in kept) == {"yes": 2, "uh-huh": 2}
+    assert kept == [u for u in utterances if u in kept]  # the order stays
+    assert len(log.entries) == 8
+    assert {entry.reason for entry in log.entries} == {"text occurs more than 2 times"}
+
+
+def test_the_choice_depends_on_ids_alone():
+    log = PreparationLog()
+    forward = limit_same_text(CALLS, 3, log)
+    backward = limit_same_text(CALLS[::-1], 3, log)
+    assert set(forward) == set(backward)
+
+
+def test_without_a_limit_everything_stays():
+    assert limit_same_text(CALLS, None, PreparationLog()) == CALLS
