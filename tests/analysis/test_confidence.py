@@ -25,10 +25,10 @@ def system(rng, speakers, utterances, words, rate, spread=0.0):
 
 def test_the_interval_agrees_with_the_normal_approximation():
     """10 % of 4,000 independent words: 1.96 sqrt(0.1 * 0.9 / 4000) = 0.93 points."""
-    segments = system(random.Random(1), 5, 80, 10, 0.1)
+    segments = system(random.Random(1), 5, 800, 1, 0.1)
     interval = bootstrap_interval(segments)
     assert interval.unit == "utterance"
-    assert (interval.high - interval.low) / 2 == pytest.approx(0.93, rel=0.15)
+    assert (interval.high - interval.low) / 2 == pytest.approx(0.93, rel=0.1)
 
 
 def test_about_95_of_100_intervals_hold_the_truth():

@@ -71,6 +71,18 @@ def test_a_word_belongs_to_the_segment_that_holds_its_middle(tmp_path):
     assert score.total.errors == 0
 
 
+@pytest.mark.parametrize("end", ["1.0", "1.1", "2.3", "16.7"])
+def test_a_word_whose_middle_is_the_boundary_is_assigned_as_nist_does(tmp_path, end):
+    """The end is kept in single precision there, so 1.1 lies a little behind 1.1."""
+    nist_programs()
+    stm = f"f A s 0 {end} a b\nf A s {end} 99 c\n"
+    ctm = f"f A 0.0 0.2 a\nf A {float(end) - 0.5:.1f} 1.0 b\nf A 90 1 c\n"
+    own = score_of(tmp_path, stm, ctm)
+    files = [tmp_path / name for name in ("stm", "ctm", "glm")]
+    nist = sclite.score_hub5(*files, tmp_path / "out")
+    assert own.segments == nist.segments
+
+
 def test_words_in_ignored_time_are_not_scored(tmp_path):
     stm = "f A s 0 1 a\nf A s 1 2 IGNORE_TIME_SEGMENT_IN_SCORING\n"
     score = score_of(tmp_path, stm, "f A 0.1 0.2 a\nf A 1.2 0.2 zz\n")

@@ -54,6 +54,38 @@ def test_a_thousand_random_pairs_align_exactly_as_in_sclite(
     assert own.by_speaker() == nist.by_speaker()
 
 
+def random_network(rng):
+    """A short text that is mostly alternatives and silence."""
+    options = ["a", "b", "c", "@", "a b", "@ a", "b @ c"]
+    parts = []
+    for _ in range(rng.randrange(1, 9)):
+        if rng.random() < 0.5:
+            chosen = rng.choices(options, k=rng.randrange(1, 4))
+            parts.append("{ " + " / ".join(chosen) + " }")
+        else:
+            parts.append(rng.choice("abc@"))
+    return " ".join(parts)
+
+
+def test_ties_of_silence_are_decided_by_single_precision_as_in_sclite(tmp_path):
+    """For "{ @ / a } { a b } b" against "c c a" it is 3 errors, or 4 in doubles."""
+    nist_programs()
+    rng = random.Random(4)
+    references = {f"u-{n:03d}": random_network(rng) for n in range(400)}
+    hypotheses = {name: random_network(rng) for name in references}
+    references["u-tie"], hypotheses["u-tie"] = "{ @ / a } { a b } b", "c c a"
+    transcripts = wer.Transcripts(
+        references, hypotheses, dict.fromkeys(references, "s")
+    )
+    ref, hyp = tmp_path / "ref.trn", tmp_path / "hyp.trn"
+    used = wer.write_trn(references, transcripts.speakers, ref)
+    wer.write_trn(hypotheses, transcripts.speakers, hyp)
+    nist = sclite.score_trn(ref, hyp, tmp_path, list(references), used)
+    own = wer.score_transcripts(transcripts)
+    assert list(own.segments) == list(nist.segments)
+    assert own.segments[-1].counts.errors == 3
+
+
 def test_characters_and_spaces_are_counted(experiment):
     transcripts = wer.Transcripts({"u": "ab cd"}, {"u": "ab d"}, {})
     score = wer.score_transcripts(wer.tokenized(transcripts, wer.characters_of))
