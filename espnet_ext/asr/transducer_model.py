@@ -9,10 +9,10 @@ output distribution, and no external loss package is needed.
 import logging
 from typing import Dict, Optional, Tuple
 
-import editdistance
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.device_funcs import force_gatherable
+from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.loss import factorised_rna_loss
 from espnet_ext.asr.search.greedy import greedy_search
@@ -175,7 +175,7 @@ class TransducerModel(ESPnetASRModel):
         for result, labels, length in zip(
             results, labels_BL.tolist(), label_lens_B.tolist()
         ):
-            errors += editdistance.eval(labels[:length], result.labels)
+            errors += Levenshtein.distance(labels[:length], result.labels)
             count += length
         return am_BTR.new_tensor(errors / max(count, 1))
 

@@ -34,14 +34,21 @@ def max_pool_time(x_BTF: torch.Tensor, size: int) -> torch.Tensor:
     return F.max_pool1d(x_BFT, size).transpose(1, 2)
 
 
-def max_pool_feature(x_BCTF: torch.Tensor, size: int) -> torch.Tensor:
-    """Maximum over ``size`` features, SAME padding: [B, C, T, ceil(F/size)]."""
-    if size == 1:
+def max_pool_2d(x_BCTF: torch.Tensor, time: int, feature: int) -> torch.Tensor:
+    """Maximum over ``time`` frames and ``feature`` features, SAME padding with -inf.
+
+    Returns:
+        [B, C, ceil(T / time), ceil(F / feature)].
+    """
+    if time == feature == 1 or x_BCTF.size(2) == 0:
         return x_BCTF
-    left, right = same_padding(x_BCTF.size(3), size, size)
-    if left or right:
-        x_BCTF = F.pad(x_BCTF, (left, right), value=float("-inf"))
-    return F.max_pool2d(x_BCTF, (1, size))
+    padding = (
+        *same_padding(x_BCTF.size(3), feature, feature),
+        *same_padding(x_BCTF.size(2), time, time),
+    )
+    if any(padding):
+        x_BCTF = F.pad(x_BCTF, padding, value=float("-inf"))
+    return F.max_pool2d(x_BCTF, (time, feature))
 
 
 def pooled_lengths(lengths_B: torch.Tensor, size: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet_ext.layers.same_padding import (
-    max_pool_feature,
+    max_pool_2d,
     max_pool_time,
     pooled_lengths,
     same_padding,
@@ -37,9 +37,17 @@ def test_time_pooling_takes_the_maximum_of_each_same_window(frames, size):
 
 def test_feature_pooling_of_an_odd_size_pads_on_the_right_only():
     x = torch.arange(5.0).view(1, 1, 1, 5)
-    assert max_pool_feature(x, 2).flatten().tolist() == [1.0, 3.0, 4.0]
+    assert max_pool_2d(x, 1, 2).flatten().tolist() == [1.0, 3.0, 4.0]
 
 
 def test_padding_of_an_even_kernel_has_the_extra_element_on_the_right():
     assert same_padding(100, 32, 1) == (15, 16)
     assert same_padding(100, 5, 1) == (2, 2)
+
+
+def test_pooling_over_both_axes_is_pooling_over_one_after_the_other():
+    x = torch.randn(2, 3, 7, 5, generator=torch.Generator().manual_seed(2))
+    y = max_pool_2d(x, 3, 2)
+    torch.testing.assert_close(y, max_pool_2d(max_pool_2d(x, 3, 1), 1, 2))
+    by_time = max_pool_time(x[:, 0], 3)
+    torch.testing.assert_close(max_pool_2d(x, 3, 1)[:, 0], by_time)

@@ -13,7 +13,7 @@ from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.init import init_conv2d_
 from espnet_ext.layers.lstm import Blstm
 from espnet_ext.layers.same_padding import (
-    max_pool_feature,
+    max_pool_2d,
     max_pool_time,
     pooled_lengths,
 )
@@ -22,24 +22,30 @@ from espnet_ext.layers.same_padding import (
 class ConvFront(torch.nn.Module):
     """3x3 convolutions over (time, feature), each with max-pooling over the feature.
 
-    There is no activation: the only non-linearity is the pooling. Time resolution is
-    unchanged. The output is flattened feature-major, then channel.
+    There is no activation: the only non-linearity is the pooling. The output is
+    flattened feature-major, then channel.
     """
 
     def __init__(
-        self, input_size: int, channels: Sequence[int], pooling: Sequence[int]
+        self,
+        input_size: int,
+        channels: Sequence[int],
+        feature_pooling: Sequence[int],
+        time_pooling: Sequence[int],
     ):
         super().__init__()
-        if len(channels) != len(pooling):
+        if not len(channels) == len(feature_pooling) == len(time_pooling):
             raise ValueError(
-                f"conv_channels {list(channels)} and conv_feature_pooling "
-                f"{list(pooling)} must have the same length"
+                f"conv_channels {list(channels)}, conv_feature_pooling "
+                f"{list(feature_pooling)} and conv_time_pooling {list(time_pooling)} "
+                "must have the same length"
             )
-        self.pooling = list(pooling)
+        self.feature_pooling = list(feature_pooling)
+        self.time_pooling = list(time_pooling)
         self.convolutions = torch.nn.ModuleList()
         self.output_size = input_size
         previous = 1
-        for count, size in zip(channels, pooling):
+        for count, size in zip(channels, feature_pooling):
             self.convolutions.append(
                 init_conv2d_(torch.nn.Conv2d(previous, count, 3, padding=1))
             )
@@ -47,12 +53,17 @@ class ConvFront(torch.nn.Module):
             self.output_size = -(-self.output_size // size)
         self.output_size *= previous
 
-    def forward(self, x_BTF: torch.Tensor) -> torch.Tensor:
-        """[B, T, F] to [B, T, F' * C]; padded frames are not masked (as upstream)."""
+    def forward(
+        self, x_BTF: torch.Tensor, lengths_B: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """[B, T, F] to [B, T', F' * C] and lengths; padded frames are not masked."""
         x = x_BTF.unsqueeze(1)
-        for convolution, size in zip(self.convolutions, self.pooling):
-            x = max_pool_feature(convolution(x), size)
-        return x.permute(0, 2, 3, 1).flatten(2)
+        for convolution, feature, time in zip(
+            self.convolutions, self.feature_pooling, self.time_pooling
+        ):
+            x = max_pool_2d(convolution(x), time, feature)
+            lengths_B = pooled_lengths(lengths_B, time)
+        return x.permute(0, 2, 3, 1).flatten(2), lengths_B
 
 
 def pooling_of_layers(time_pooling: Sequence[int], num_layers: int) -> List[int]:
@@ -78,6 +89,7 @@ class ConvBlstmEncoder(AbsEncoder):
         input_size: Feature dimension F.
         conv_channels: Channels of each 3x3 convolution; empty for none.
         conv_feature_pooling: Max-pooling over the feature after each convolution.
+        conv_time_pooling: Max-pooling over time there; 1 in the original.
         num_layers: BLSTM layers when fully grown.
         hidden_size: Units per direction.
         time_pooling: Max-pooling over time after the first layers, SAME padding.
@@ -96,6 +108,7 @@ class ConvBlstmEncoder(AbsEncoder):
         input_size: int,
         conv_channels: Sequence[int] = (32, 32),
         conv_feature_pooling: Sequence[int] = (2, 2),
+        conv_time_pooling: Optional[Sequence[int]] = None,
         num_layers: int = 6,
         hidden_size: int = 1024,
         time_pooling: Sequence[int] = (3, 2),
@@ -105,7 +118,12 @@ class ConvBlstmEncoder(AbsEncoder):
         growth_epochs_per_layer: int = 2,
     ):
         super().__init__()
-        self.conv_front = ConvFront(input_size, conv_channels, conv_feature_pooling)
+        self.conv_front = ConvFront(
+            input_size,
+            conv_channels,
+            conv_feature_pooling,
+            conv_time_pooling or [1] * len(conv_channels),
+        )
         self.time_pooling = list(time_pooling)
         self.growth_start_layers = growth_start_layers
         self.growth_epochs_per_layer = growth_epochs_per_layer
@@ -153,11 +171,10 @@ class ConvBlstmEncoder(AbsEncoder):
     ) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
         """Features [B, T, F] and lengths [B] to frames [B, T', 2H] and lengths [B].
 
-        T' = ceil(T / product(time_pooling)) (pooling by steps gives the same count).
+        T' = ceil(T / R), R the product of all time pooling (steps give the same count).
         Frames after the end of a sequence are exactly zero.
         """
-        x = self.conv_front(xs_pad)
-        lengths = ilens
+        x, lengths = self.conv_front(xs_pad, ilens)
         active = self._num_active()
         pooling = pooling_of_layers(self.time_pooling, active)
         for index, (layer, factor) in enumerate(zip(self.layers, pooling)):

@@ -30,6 +30,12 @@ def test_number_of_frames_is_a_sixth_rounded_up(frames):
     assert (y[1, 1:] == 0).all()
 
 
+def test_pooling_in_the_convolutions_multiplies_the_reduction():
+    encoder = start_encoder(conv_time_pooling=[2, 1])
+    y, lengths, _ = encoder(torch.randn(2, 25, 10), torch.tensor([25, 13]))
+    assert y.size(1) == 3 and lengths.tolist() == [3, 2]
+
+
 def test_start_grows_from_two_layers_by_one_every_two_epochs():
     encoder = start_encoder(growth_start_layers=2, growth_epochs_per_layer=2)
     grown = [encoder.layers_at_epoch(epoch) for epoch in range(1, 13)]
