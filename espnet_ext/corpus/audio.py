@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from espnet_ext.corpus import sphere
+from espnet_ext.corpus.log import progress
 from espnet_ext.errors import AudioError, MissingInputError, ToolMissingError, UserError
 
 PathLike = Union[str, Path]
@@ -139,7 +140,7 @@ def check_audio_files(paths: Iterable[PathLike]) -> List[AudioInfo]:
     infos: List[AudioInfo] = []
     compressed: List[str] = []
     broken: List[str] = []
-    for path in paths:
+    for path in progress(paths, "audio headers"):
         try:
             if _is_sphere(path) and sphere.read_header(path).compression:
                 compressed.append(str(path))

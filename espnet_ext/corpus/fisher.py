@@ -20,6 +20,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from espnet_ext.corpus.acronyms import spell
 from espnet_ext.corpus.find import find_files
+from espnet_ext.corpus.log import progress
 from espnet_ext.corpus.ms98 import Profile
 from espnet_ext.errors import FormatError, MissingInputError
 from espnet_ext.files import read_lines
@@ -28,6 +29,7 @@ MODES = ("lm", "acoustic")
 FOREIGN = re.compile(r"<[^<>]*>?")
 TAG = re.compile(r"\[\[?[^][]*\]?\]")
 SPELLED = re.compile(r"^((?:[a-z]\._?)+)('?s)?$")
+MARKED = re.compile(r"[^A-Za-z' ]|  ")
 # (call, start, end) as printed, and the start it should be
 KNOWN_WRONG_STARTS: Dict[Tuple[str, float, float], float] = {
     ("fe_03_11487", 31.09, 234.06): 231.09
@@ -98,6 +100,8 @@ def plain_words(text: str, profile: Profile, mode: str = "lm") -> Optional[str]:
         raise ValueError(f"mode {mode!r}; expected one of {MODES}")
     if mode == "acoustic" and ("((" in text or "<" in text):
         return None
+    if not MARKED.search(text):  # most lines
+        return text.lower() or None
     text = FOREIGN.sub(" ", text.lower())
     text = TAG.sub(" ", text).replace("((", " ").replace("))", " ").replace("*", " ")
     words: List[str] = []
@@ -116,7 +120,7 @@ def fisher_sentences(
     transcripts: Dict[str, Path], profile: Profile, mode: str = "lm"
 ) -> Iterator[str]:
     """All lines with words, call by call."""
-    for path in transcripts.values():
+    for path in progress(transcripts.values(), "Fisher transcripts"):
         for line in read_transcript(path):
             words = plain_words(line.text, profile, mode)
             if words is not None:

@@ -2,7 +2,20 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import List, NamedTuple
+from typing import Iterable, Iterator, List, NamedTuple, TypeVar
+
+from espnet_ext.progress import Progress
+
+Item = TypeVar("Item")
+
+
+def progress(items: Iterable[Item], label: str) -> Iterator[Item]:
+    """The items, with a progress display of how many have been taken."""
+    items = list(items)
+    with Progress(len(items), label) as shown:
+        for number, item in enumerate(items, start=1):
+            yield item
+            shown.update(number)
 
 
 class Entry(NamedTuple):

@@ -138,6 +138,11 @@ class _Preparation:
     def run(self, stage: int, stop_stage: int) -> Report:
         for line in missing_releases(self.roots):
             self.say(f"  {line}")
+        halves = {"eval2000_audio", "eval2000_trans"}.intersection(self.roots)
+        if len(halves) == 1:
+            self.report.warnings.append(
+                f"hub5e_00 needs audio and transcripts, only {halves.pop()} is given"
+            )
         for eval_files in self.sources.eval_sets:
             if eval_files.glm is None:
                 self.report.warnings.append(

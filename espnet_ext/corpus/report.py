@@ -62,13 +62,13 @@ def set_row(name: str, utterances: List[Utterance]) -> SetRow:
 def table(rows: Iterable[SetRow]) -> List[str]:
     """The rows as aligned lines with a header."""
     lines = [
-        f"{'set':<12}{'utterances':>11}{'calls':>7}{'speakers':>9}{'words':>9}"
-        f"{'hours':>9}"
+        f"{'set':<10} {'utterances':>10} {'calls':>6} {'speakers':>8} {'words':>9}"
+        f" {'hours':>7}"
     ]
     for row in rows:
         lines.append(
-            f"{row.name:<12}{row.utterances:>11,}{row.calls:>7,}{row.speakers:>9,}"
-            f"{row.words:>9,}{row.hours:>9.2f}"
+            f"{row.name:<10} {row.utterances:>10,} {row.calls:>6,} {row.speakers:>8,}"
+            f" {row.words:>9,} {row.hours:>7.2f}"
         )
     return lines
 

@@ -9,12 +9,12 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from espnet_ext.corpus.audio import MAX_OVERSHOOT_S, ROUNDING_S, AudioInfo
 from espnet_ext.corpus.find import audio_by_call, find_files, find_one
 from espnet_ext.corpus.kaldi_dir import Utterance, utterance_id
-from espnet_ext.corpus.log import PreparationLog
+from espnet_ext.corpus.log import PreparationLog, progress
 from espnet_ext.errors import FormatError, MissingInputError
 from espnet_ext.files import read_lines
 
@@ -22,6 +22,9 @@ CHANNELS = {"A": 0, "B": 1}
 TRANSCRIPT = re.compile(r"^sw(\d{4})([ab])-ms98-a-trans\.text$", re.IGNORECASE)
 SELECTION_LIST = "selection_conversations.txt"
 MIN_DURATION_S = 0.01
+TRANSCRIPT_ALONE = "transcript without audio"
+AUDIO_ALONE = "audio without transcript"
+PAST_THE_END = "past the end of the audio"
 
 # sw02167 B is nearly empty; the seven segments are left out of RWTH's training lists
 KNOWN_BAD_SIDES = {"sw02167-B": "nearly empty side"}
@@ -195,10 +198,10 @@ def switchboard_utterances(
     """
     speakers = read_callers(files.conversations) if files.conversations else {}
     utterances = []
-    for side, path in files.transcripts.items():
+    for side, path in progress(files.transcripts.items(), "transcripts"):
         call = side[:-2]
         if call not in files.audio:
-            log.drop(side, "transcript without audio", str(path))
+            log.drop(side, TRANSCRIPT_ALONE, str(path))
             continue
         if known_defects and side in KNOWN_BAD_SIDES:
             log.drop(side, KNOWN_BAD_SIDES[side])
@@ -224,6 +227,7 @@ def switchboard_utterances(
                     )
                 )
     _log_unused_audio(files, log)
+    _warn_of_losses(log)
     return sorted(utterances, key=lambda utterance: utterance.utterance_id)
 
 
@@ -248,7 +252,7 @@ def _usable(
     if overshoot_s > ROUNDING_S:
         detail = f"{start_s:.2f} to {end_s:.2f} s, audio {info.duration_s:.2f} s"
         if overshoot_s > MAX_OVERSHOOT_S or start_s >= info.duration_s:
-            log.drop(item, "past the end of the audio", detail)
+            log.drop(item, PAST_THE_END, detail)
             return text, None
         log.change(item, "end cut to the end of the audio", detail)
         end_s = math.floor(100 * info.duration_s) / 100
@@ -259,6 +263,15 @@ def _usable(
 
 
 def _log_unused_audio(files: SwitchboardFiles, log: PreparationLog) -> None:
-    transcribed: Iterable[str] = {side[:-2] for side in files.transcripts}
-    for call in sorted(set(files.audio).difference(transcribed)):
-        log.drop(call, "audio without transcript", str(files.audio[call]))
+    for call in files.audio:
+        for side in (f"{call}-A", f"{call}-B"):
+            if side not in files.transcripts:
+                log.drop(side, AUDIO_ALONE, str(files.audio[call]))
+
+
+def _warn_of_losses(log: PreparationLog) -> None:
+    """Losses that a complete copy does not have are said aloud."""
+    for reason in (TRANSCRIPT_ALONE, AUDIO_ALONE, PAST_THE_END):
+        items = [entry.item for entry in log.entries if entry.reason == reason]
+        if items:
+            log.warn(f"{reason}: {len(items)}, first {items[0]}; is the copy complete?")

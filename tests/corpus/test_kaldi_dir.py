@@ -1,5 +1,6 @@
 """Data directories are written whole or not at all, and read back as they were."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,12 @@ from espnet_ext.corpus.kaldi_dir import (
     utterance_id,
     write_data_dir,
 )
-from espnet_ext.errors import FormatError, MissingInputError
+from espnet_ext.errors import (
+    DiskFullError,
+    FormatError,
+    MissingInputError,
+    OutputError,
+)
 from tests.shared import shared_file
 
 CALL = "/corpora/with a blank/sw02001.sph"
@@ -137,6 +143,24 @@ def test_a_crash_leaves_the_old_set_whole(tmp_path, monkeypatch):
         write_data_dir(out, UTTERANCES[:1], {"glm": tmp_path / "glm"})
     assert len(read_data_dir(out)) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_set(tmp_path, monkeypatch):
+    out = write_data_dir(tmp_path / "x", UTTERANCES)
+
+    def full(*unused):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(kaldi_dir.shutil, "copyfile", full)
+    with pytest.raises(DiskFullError, match="no space left"):
+        write_data_dir(out, UTTERANCES[:1], {"glm": tmp_path / "glm"})
+    assert len(read_data_dir(out)) == 3
+
+
+def test_a_file_in_place_of_the_parent_folder_is_named(tmp_path):
+    (tmp_path / "data").write_text("")
+    with pytest.raises(OutputError, match="data/train: cannot be written"):
+        write_data_dir(tmp_path / "data" / "train", UTTERANCES)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,11 @@ def test_release_1_counts_both_channels_and_says_mu_law(tmp_path):
     assert (header.samples, header.coding) == (8000, "ULAW")
 
 
+def test_a_release_2_file_cut_in_half_is_not_taken_for_release_1(tmp_path):
+    with pytest.raises(AudioError, match="truncated: 4000"):
+        header_of(tmp_path, sphere_bytes(noise(1.0))[: 1024 + 8000])
+
+
 def test_more_samples_than_declared_are_taken_from_the_file_size(tmp_path):
     assert header_of(tmp_path, sphere_bytes(noise(1.0), declared=7000)).samples == 8000
 

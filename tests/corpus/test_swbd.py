@@ -102,7 +102,13 @@ def test_what_is_left_out_is_logged_with_the_reason(tmp_path):
         assert found[item] == ("dropped", "past the end of the audio")
     assert found["sw02167-B"] == ("dropped", "nearly empty side")
     assert found["sw04000-A"] == ("dropped", "transcript without audio")
-    assert found["sw03000"] == ("dropped", "audio without transcript")
+    for side in ("sw03000-A", "sw03000-B", "sw02001-B"):
+        assert found[side] == ("dropped", "audio without transcript")
+    assert [warning.partition(":")[0] for warning in log.warnings] == [
+        "transcript without audio",
+        "audio without transcript",
+        "past the end of the audio",
+    ]
     assert "dropped\tsw02167-B\tnearly empty side" in log.to_tsv()
 
 
