@@ -33,6 +33,8 @@ class Unit:
         outputs: Files that exist when it is finished.
         root: Directory whose ``.state`` folder holds the record.
         made_by: Stage that makes the inputs, for the message when one is missing.
+        kind: Tells results of one stage apart that have different settings: what is
+            new is explained by the last result of the same kind.
     """
 
     stage: int
@@ -42,6 +44,7 @@ class Unit:
     outputs: Sequence[Path]
     root: Path
     made_by: Optional[int] = None
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _why_first(unit: Unit, settings: Mapping[str, Any]) -> str:
     others = [
         (path.stat().st_mtime_ns, record)
         for path in folder.glob(f"{unit.stage:02d}_*.json")
-        if (record := _read(path)) is not None
+        if (record := _read(path)) is not None and record.get("kind") == unit.kind
     ]
     if not others:
         return "runs for the first time"
@@ -192,6 +195,7 @@ def begin(unit: Unit) -> None:
     record = {
         "stage": unit.stage,
         "target": unit.target,
+        "kind": unit.kind,
         "status": "started",
         "settings": _jsonable(unit.settings),
         "inputs": input_digests(unit),

@@ -115,19 +115,6 @@ def test_a_second_run_takes_seconds_and_skips_everything(recipe, first_run):
     assert ran(screen) == set() and screen.count("skipped, unchanged") == 9
 
 
-def test_another_beam_runs_from_decoding_on_and_says_why(recipe, first_run):
-    other = recipe / "conf" / "decode_demo.yaml"
-    kept = other.read_text(encoding="utf-8")
-    try:
-        other.write_text(kept.replace("beam_size: 4", "beam_size: 1"), encoding="utf-8")
-        assert other.read_text(encoding="utf-8") != kept
-        screen = run(recipe)
-    finally:
-        other.write_text(kept, encoding="utf-8")
-    assert "beam_size 4 -> 1" in screen
-    assert 12 in ran(screen) and ran(screen) <= {12, 13, 14}
-
-
 def test_the_experiment_can_be_resumed_by_its_own_script(recipe, first_run):
     done = subprocess.run(
         [str(recipe / EXPERIMENT / "run.sh")],
@@ -152,7 +139,7 @@ def test_the_packed_model_decodes_as_the_trained_one_did(recipe, first_run):
     name = Path(DECODED).name
     for test_set in SETS:
         again = read_lines(recipe / "exp/packed" / name / test_set / "text")
-        assert len(again) == len(read_lines(recipe / f"data/{test_set}/text"))
+        assert again == read_lines(recipe / DECODED / test_set / "text")
 
 
 def test_the_language_model_stages_run(recipe, first_run):
@@ -166,3 +153,16 @@ def test_the_language_model_stages_run(recipe, first_run):
     assert {5, 6, 7, 8} <= ran(screen)
     (perplexity,) = re.findall(r"perplexity +([\d.]+) a token", screen)
     assert 1 < float(perplexity) < 200
+
+
+def test_another_beam_runs_from_decoding_on_and_says_why(recipe, first_run):
+    other = recipe / "conf" / "decode_demo.yaml"
+    kept = other.read_text(encoding="utf-8")
+    try:
+        other.write_text(kept.replace("beam_size: 4", "beam_size: 1"), encoding="utf-8")
+        assert other.read_text(encoding="utf-8") != kept
+        screen = run(recipe)
+    finally:
+        other.write_text(kept, encoding="utf-8")
+    assert "beam_size 4 -> 1" in screen
+    assert 12 in ran(screen) and ran(screen) <= {12, 13, 14}

@@ -1,7 +1,6 @@
 """What the commands of stages 6-14 share: modules, data and token arguments."""
 
 import dataclasses
-import importlib.util
 import os
 import shlex
 from pathlib import Path
@@ -17,13 +16,10 @@ from espnet_ext.recipe.parse import FIELDS, sampling_rate
 from espnet_ext.recipe.stages.filter import dumped_text
 from espnet_ext.recipe.stages.format import STAMP_FILE, dumped_dir
 
+# ESPnet's commands with our classes known; they run stock models as well
+ASR_TRAIN = "espnet_ext.bin.asr_train"
+ASR_INFERENCE = "espnet_ext.bin.asr_inference"
 TEXT_SETTINGS = ("cleaner", "g2p", "nlsyms_txt")
-
-
-def own_or_stock(name: str) -> str:
-    """Our module of this name, which knows our models, else ESPnet's."""
-    own = f"espnet_ext.bin.{name}"
-    return own if importlib.util.find_spec(own) else f"espnet2.bin.{name}"
 
 
 def espnet_token_type(context: Context, token_type: str) -> str:

@@ -16,9 +16,9 @@ from espnet_ext.recipe.jobs import Job, cores, run_jobs
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.parse import sampling_rate
 from espnet_ext.recipe.stages.common import (
+    ASR_INFERENCE,
     decode_source,
     keys_of,
-    own_or_stock,
     write_keys,
 )
 from espnet_ext.recipe.stages.filter import read_samples
@@ -52,6 +52,7 @@ def units(context: Context) -> List[Unit]:
                 outputs=[target / file for file in ("text", "token", "score")],
                 root=layout.exp,
                 made_by=3,
+                kind=name,
             )
         )
     return made
@@ -175,7 +176,7 @@ def _decode_group(
             continue  # finished before an interruption
         write_keys(key_file, keys)
         command = context.module(
-            own_or_stock("asr_inference"), *arguments(context, scp, key_file, output)
+            ASR_INFERENCE, *arguments(context, scp, key_file, output)
         )
         log = folder / f"asr_inference.{number}.log"
         jobs.append(Job(f"decoding {number}", command, log, weight=len(keys)))

@@ -58,12 +58,13 @@ def units(context: Context) -> List[Unit]:
                 outputs=[target / "wav.scp", target / "text"],
                 root=layout.dump,
                 made_by=3,
+                kind=name,
             )
         )
     target = layout.lm_train_text
     texts = lm_texts(context)
-    made.append(Unit(4, str(target), {}, texts, [target], layout.dump, made_by=1))
-    return made
+    lm_unit = Unit(4, str(target), {}, texts, [target], layout.dump, 1, "lm_train")
+    return [*made, lm_unit]
 
 
 def run(context: Context, due: Due) -> Dict[str, object]:

@@ -51,6 +51,7 @@ def _unit(context: Context, name: str) -> Unit:
         outputs=[target / file for file in outputs],
         root=context.layout.dump,
         made_by=2 if name.endswith("_sp") else 1,
+        kind=name,
     )
 
 

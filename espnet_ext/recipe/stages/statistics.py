@@ -11,13 +11,13 @@ from espnet_ext.recipe.jobs import Job, cores, run_jobs
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.parse import sampling_rate
 from espnet_ext.recipe.stages.common import (
+    ASR_TRAIN,
     TEXT_SETTINGS,
     add_vocabulary_size,
     data_arguments,
     espnet_token_type,
     frontend_arguments,
     keys_of,
-    own_or_stock,
     speech_files,
     token_arguments,
     write_keys,
@@ -79,7 +79,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     arguments = [*config, *frontend_arguments(context), *data_arguments(context)]
     arguments += token_arguments(context, options.token_type)
     arguments += words("asr_args", options.asr_args)
-    collect(context, own_or_stock("asr_train"), keys, logdir, stats, arguments)
+    collect(context, ASR_TRAIN, keys, logdir, stats, arguments)
     for role in ("train", "valid"):
         add_vocabulary_size(
             stats / role / "text_shape",

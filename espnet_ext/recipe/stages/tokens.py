@@ -54,6 +54,7 @@ def _list_unit(context: Context, token_type: str) -> Unit:
         outputs=outputs,
         root=layout.data,
         made_by=4,
+        kind=token_type,
     )
 
 
@@ -63,7 +64,16 @@ def _cut_unit(context: Context, name: str, text: Path) -> Unit:
     # the merges follow from these, so a new list means cutting again
     settings = context.chosen("nbpe", "bpemode", "bpe_nlsyms")
     inputs = [text, *training_texts(context, "bpe")]
-    return Unit(5, str(target), settings, inputs, [target], layout.data, made_by=4)
+    return Unit(
+        stage=5,
+        target=str(target),
+        settings=settings,
+        inputs=inputs,
+        outputs=[target],
+        root=layout.data,
+        made_by=4,
+        kind=f"cut {name}",
+    )
 
 
 def training_texts(context: Context, token_type: str) -> List[Path]:

@@ -10,11 +10,11 @@ from espnet_ext.recipe.config import settings_of
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.stages.common import (
+    ASR_TRAIN,
     TEXT_SETTINGS,
     data_arguments,
     espnet_token_type,
     frontend_arguments,
-    own_or_stock,
     speech_files,
     token_arguments,
     write_resume_script,
@@ -106,7 +106,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     write_resume_script(context, exp, 11)
     log = exp / "train.log"
     context.log.info(f"training log: {log}")
-    command = context.module(own_or_stock("asr_train"), *arguments(context))
+    command = context.module(ASR_TRAIN, *arguments(context))
     job = Job("training", command, log)
     took = run_jobs([job], parallel=1, label="training", keep_logs=True)
     facts = describe_training(log)
