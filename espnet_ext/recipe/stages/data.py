@@ -9,7 +9,7 @@ from espnet_ext.corpus.kaldi_dir import combine_data_dirs, read_data_dir
 from espnet_ext.errors import MissingInputError
 from espnet_ext.recipe.config import flatten
 from espnet_ext.recipe.context import Context, words
-from espnet_ext.recipe.jobs import Job, run_jobs
+from espnet_ext.recipe.jobs import Job, cores, run_jobs
 from espnet_ext.recipe.layout import COMBINED
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.state import Due, Unit
@@ -61,11 +61,13 @@ def corpus_settings(corpus: str, size: str) -> Dict[str, object]:
 def run(context: Context, due: Due) -> Dict[str, object]:
     """Build the corpora that can be built, run local/data.sh, combine sets."""
     options, layout = context.options, context.layout
-    require_script()
+    if options.corpus != "prompts":
+        require_script()
     for kind in ("embedded", "prompts"):
         if kind in options.corpus.split("+"):
             build_corpus(context, kind)
-    prepare(context)
+    if options.corpus != "prompts":  # those come as data directories
+        prepare(context)
     for name in (layout.unperturbed_train_set, layout.valid_set):
         if name in COMBINED:
             sources = [layout.data / source for source in COMBINED[name]]
@@ -78,7 +80,10 @@ def build_corpus(context: Context, kind: str) -> None:
     """Make a corpus under downloads/; the builder itself notices a finished one."""
     arguments = ["data", kind, "--root", str(DOWNLOADS / kind)]
     if kind == "embedded":
-        arguments += ["--size", context.options.size]
+        jobs = min(context.options.nj, cores())
+        arguments += ["--size", context.options.size, "--nj", str(jobs)]
+    else:
+        arguments += ["--data_dir", str(context.layout.data)]
     _run(context, f"{kind} corpus", context.module("espnet_ext", *arguments))
 
 
