@@ -25,7 +25,7 @@ from espnet_ext.analysis.network import without_tags
 from espnet_ext.analysis.scores import Counts, Score, ScoredSegment
 from espnet_ext.analysis.stm import read_stm
 from espnet_ext.errors import FormatError, StageFailedError, ToolMissingError
-from espnet_ext.files import atomic_write, read_lines
+from espnet_ext.files import atomic_write, disk_full_is_a_user_error, read_lines
 
 PathLike = Union[str, Path]
 HUBSCR_TIMEOUT_S = 3600
@@ -95,8 +95,9 @@ def score_hub5(stm: PathLike, ctm: PathLike, glm: PathLike, folder: PathLike) ->
     for segment in reference.segments:  # the filter would stop without naming the line
         check_optional_words(segment.text, f"{stm} line {segment.line}")
     folder = clean_folder(folder)
-    for source, name in ((stm, "ref.stm"), (ctm, "hyp.ctm"), (glm, "glm")):
-        shutil.copyfile(source, folder / name)
+    with disk_full_is_a_user_error(folder):
+        for source, name in ((stm, "ref.stm"), (ctm, "hyp.ctm"), (glm, "glm")):
+            shutil.copyfile(source, folder / name)
     programs = require_sctk()
     try:
         log = _run(programs, "hubscr.pl", HUBSCR_OPTIONS, folder, (stm, ctm))
@@ -205,15 +206,20 @@ def _run(
     """Run one program in ``folder``; its output, kept in a log if it is no report."""
     environment = dict(os.environ, LC_ALL="C")
     environment["PATH"] = f"{programs}{os.pathsep}{environment.get('PATH', '')}"
-    done = subprocess.run(
-        [str(programs / name), *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=HUBSCR_TIMEOUT_S,
-    )
+    try:
+        done = subprocess.run(
+            [str(programs / name), *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=HUBSCR_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ScliteError(
+            f"{name} did not end within {HUBSCR_TIMEOUT_S} s", where=folder
+        ) from None
     output = done.stdout.decode("utf-8", errors="replace")
     if keep_log or done.returncode != 0:
         with atomic_write(folder / LOG) as file:
