@@ -35,6 +35,8 @@ COMBINED = {
     "train_and_prompts": ("train", "prompts_train"),
     "dev_and_prompts": ("dev", "prompts_dev"),
 }
+# keeps the results of corpora apart that one call after the other may use
+CORPUS_TAGS = {"prompts": "prompts", "embedded+prompts": "embedded_prompts"}
 
 
 class Layout:
@@ -73,8 +75,16 @@ class Layout:
     @property
     def token_root(self) -> Path:
         """data/[<lang>_]token_list"""
-        lang = self.options.lang
-        return self.data / ("token_list" if lang == "noinfo" else f"{lang}_token_list")
+        return self.data / "_".join([*self._language, "token_list"])
+
+    @property
+    def _language(self) -> List[str]:
+        """Parts of names that say which language and corpus they are about."""
+        options = self.options
+        parts = [] if options.lang == "noinfo" else [options.lang]
+        if options.corpus in CORPUS_TAGS and not options.train_set:
+            parts.append(CORPUS_TAGS[options.corpus])
+        return parts
 
     def token_dir(self, token_type: str) -> Path:
         """The folder of one token list, for example bpe_unigram80."""
@@ -100,8 +110,7 @@ class Layout:
     # Experiment names
 
     def _units_tag(self, token_type: str) -> str:
-        lang = "" if self.options.lang == "noinfo" else f"_{self.options.lang}"
-        tag = f"{lang}_{token_type}"
+        tag = "".join(f"_{part}" for part in [*self._language, token_type])
         if token_type == "bpe":
             # asr.sh leaves the kind out; its text differs, so ours must not be mixed up
             tag += "_nmt" if self.subword_nmt else ""

@@ -68,6 +68,15 @@ def test_texts_cut_by_subword_nmt_are_never_mixed_up_with_sentencepiece():
     assert names[1].bpe_model.name == "bpe.codes"
 
 
+def test_experiments_of_different_speech_have_different_names():
+    names = [
+        (str(a.asr_exp), str(a.token_root), str(a.asr_stats))
+        for corpus in ("embedded", "prompts", "embedded+prompts")
+        for a in [layout(f"--corpus {corpus} --lang en")]
+    ]
+    assert len({name for triple in names for name in triple}) == 9
+
+
 def test_the_corpus_chooses_the_sets_and_the_user_overrides_them():
     assert layout("--corpus embedded").train_set == "train"
     both = layout("--corpus embedded+prompts")
