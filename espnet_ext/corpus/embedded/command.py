@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from espnet_ext.corpus.embedded.build import STAMP, build, is_current
+from espnet_ext.corpus.embedded.builder import STAMP, build, is_current
 from espnet_ext.corpus.embedded.settings import SIZES, Difficulty, Settings
 from espnet_ext.errors import OptionError
 

@@ -30,8 +30,8 @@ TRAIN_CASES: Dict[str, Tuple[str, ...]] = {
         "he's alright and she is very well-known",
         "mhm",
         "uh they watch the CNN news",
-        "um okay i guess so no",
-        "now he has the dog and the big TV in the house",
+        "um okay i guess so no that's it",
+        "now he has to go and the dog is in the house with the big TV",
         "we have a great company and i'm sure it's here",
     ),
     "longer_than_15_s": (

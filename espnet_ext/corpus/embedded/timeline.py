@@ -128,8 +128,9 @@ def _segment(
                     for edge in (first, last)
                 )
             position = speech_end = spans[said[-1]][1]
-        elif i not in spans:  # a tag takes no time
-            spans[i] = (position, position)
+        elif i not in spans:  # a tag takes no time and comes after what is before it
+            before = spans[i - 1][1] if i else position
+            spans[i] = (before, before)
     end = max(position, speech_end) + _samples(source.uniform(*MARGIN_S))
     ordered = tuple(spans[i] for i in range(len(turn.sentence)))
     return Segment(turn, start, end, speech_start, ordered)

@@ -37,7 +37,7 @@ IRREGULAR = {
     "them_1": ("them", "em"),
     "them_1's": ("them's", "ems"),
     "okay_1": ("okay", "okay"),
-    "AT&T": ("at&t", "ay tee and tee"),
+    "AT&T": ("a t and t", "ay tee and tee"),
     "uh-huh": ("uh-huh", "uh huh"),
     "um-hum": ("um-hum", "um hum"),
     "i": ("i", "I"),
@@ -87,9 +87,10 @@ def token(ms98: str) -> Token:
     if ms98 in HESITATIONS:
         return Token(ms98, (ms98,), ms98, "hesitation")
     if ms98 in IRREGULAR:
-        word, spoken = IRREGULAR[ms98]
-        partial = word.startswith("-") or word.endswith("-")
-        return Token(ms98, (word,), spoken, "partial" if partial else "word")
+        said, spoken = IRREGULAR[ms98]
+        partial = said.startswith("-") or said.endswith("-")
+        kind = "partial" if partial else "word"
+        return Token(ms98, tuple(said.split()), spoken, kind)
     laughed = LAUGHED.match(ms98)
     if laughed:
         inner = token(laughed.group(1))

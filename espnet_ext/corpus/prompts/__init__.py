@@ -1,5 +1,5 @@
 """The prompts corpus: real telephone-band speech of one speaker, Allison Smith."""
 
-from espnet_ext.corpus.prompts.build import build
+from espnet_ext.corpus.prompts.builder import build
 
 __all__ = ["build"]

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from espnet_ext.corpus.prompts.build import STAMP, build, is_current
+from espnet_ext.corpus.prompts.builder import STAMP, build, is_current
 from espnet_ext.corpus.whole_folder import read_stamp
 
 
