@@ -8,7 +8,8 @@ not count. Of equal paths the substitution wins, then the insertion: without tha
 the counts would differ from sclite's, because 3 substitutions cost as much as
 2 deletions with 2 insertions.
 
-Ref: sclite of NIST's SCTK (2.4.10), manual page and measured behaviour.
+Ref: NIST SCTK (public domain), src/sclite/net_dp.c and word.c; checked against sclite
+of SCTK 2.4.10.
 """
 
 from typing import List, NamedTuple, Optional, Sequence

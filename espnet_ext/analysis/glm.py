@@ -16,7 +16,8 @@ utterance maps, extended letters (csrfilt -e), keeping case (-s).
 The first word of the file is its comment mark, normally ``;;``, as in NIST's filter: in
 a file that starts with ``* name "..."`` all option lines are comments.
 
-Ref: csrfilt.sh 1.17 and rfilter1 2.0 of NIST's SCTK; measured behaviour.
+Ref: NIST SCTK (public domain), csrfilt.sh 1.17 and src/rfilter1 (rfilter1 2.0); checked
+against csrfilt.sh of SCTK 2.4.10.
 """
 
 import re

@@ -5,7 +5,8 @@ for machines without NIST's tools. A word belongs to the first segment of its si
 ends behind the word's middle; the last segment takes the rest. Words in ignored
 segments are not scored.
 
-Ref: hubscr.pl 0.20 and sclite of NIST's SCTK (2.4.10); measured behaviour.
+Ref: NIST SCTK (public domain), hubscr.pl 0.20, csrfilt.sh 1.17 and
+src/sclite/stm2ctm.c; checked against hubscr.pl of SCTK 2.4.10.
 """
 
 import re
