@@ -118,7 +118,9 @@ class _Writer:
                 text = self.grammar.sentence(kind > 1 - JOINED_SHARE)
             plain = tokens(text.rstrip("?"))
             key = sentence_key(plain)
-            if share_of(key, self.settings.seed) != self.share or key in _reserved():
+            if share_of(key, self.settings.seed) != self.share:
+                continue
+            if key in _keys_of_cases(self.share):
                 continue
             scale = self.settings.difficulty.disfluency
             sentence = disfluent(text, self.source, scale)
@@ -241,10 +243,9 @@ def _pairs(speakers: List[Speaker]) -> List[Tuple[Speaker, Speaker]]:
 
 
 @functools.cache
-def _reserved() -> Set[str]:
-    """Sentences of the special cases of the evaluation sets."""
-    return {
-        sentence_key(tokens(case.spoken))
-        for cases in special.EVAL_CASES.values()
-        for case in cases
-    }
+def _keys_of_cases(share: str) -> Set[str]:
+    """Sentences that the special cases have placed in another share."""
+    lines = [case.spoken for cases in special.EVAL_CASES.values() for case in cases]
+    if share != "train":
+        lines += [line for lines_ in special.TRAIN_CASES.values() for line in lines_]
+    return {sentence_key(tokens(line)) for line in lines}

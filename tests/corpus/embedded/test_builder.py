@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet_ext.corpus.embedded import Difficulty, Settings, build, synthesis
+from espnet_ext.corpus.embedded import Difficulty, Settings, build
 from espnet_ext.corpus.embedded.builder import STAMP, is_current
 from espnet_ext.corpus.embedded.script import write_script
 from espnet_ext.corpus.embedded.special import TRAIN_CASES

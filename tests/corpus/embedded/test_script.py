@@ -17,9 +17,14 @@ TESTS = ("hub5e_00", "hub5e_01", "rt03s")
 SETS = ("train", "dev", *TESTS)
 
 
-@pytest.fixture(scope="module", params=[("demo", 1), ("demo", 2), ("tiny", 1)])
+@pytest.fixture(
+    scope="module", params=[("demo", 1), ("demo", 2), ("tiny", 1), ("tiny", 49)]
+)
 def script(request):
-    """Scripts of both sizes; two seeds, so that nothing holds by luck."""
+    """Scripts of both sizes; several seeds, so that nothing holds by luck.
+
+    With tiny and 49 a special training line was drawn for a test set as well.
+    """
     return write_script(Settings(*request.param))
 
 
