@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -23,11 +24,13 @@ from espnet_ext.progress import REPORT_VARIABLE, Progress, read_report
 POLL_S = 0.1
 GRACE_S = 5.0  # time to end by itself after SIGTERM
 LOG_TAIL_LINES = 15
+FULL_BYTES = 1 << 20
 ENDED = "# Ended"
-# the last one is what torch.save says of it
+# the last two are what torch.save says of it
 DISK_FULL_MARKS = (
     *("No space left on device", "[Errno 28]", "no space left on the device"),
-    *("Disk quota exceeded", "File too large", "PytorchStreamWriter failed writing"),
+    *("Disk quota exceeded", "File too large"),
+    *("PytorchStreamWriter failed writing", "basic_ios::clear: iostream error"),
 )
 OUT_OF_MEMORY_SIGNAL = -signal.SIGKILL
 
@@ -218,7 +221,9 @@ def _failure(job: Job, status: int) -> Exception:
     named = [n for n, line in enumerate(tail) if line.startswith("error: ")]
     tail = tail[named[-1] :] if named else tail  # the child has said it well
     text = "\n".join(tail)
-    if any(mark in text for mark in DISK_FULL_MARKS):
+    # the log may lie on the full device too and end before the reason
+    free_bytes = shutil.disk_usage(job.log.parent).free
+    if free_bytes < FULL_BYTES or any(mark in text for mark in DISK_FULL_MARKS):
         return DiskFullError(
             f"{job.name} could not write: the device is full or a limit is reached",
             where=job.log,

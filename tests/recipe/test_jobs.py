@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,14 @@ def test_a_failure_ends_the_others_and_shows_the_end_of_the_log(tmp_path):
 def test_a_full_device_in_a_child_is_recognised(tmp_path, last_words):
     job = Job("writer", python(f"raise SystemExit({last_words!r})"), tmp_path / "log")
     with pytest.raises(DiskFullError, match="free some space"):
+        run_jobs([job], parallel=1, label="test")
+
+
+def test_a_full_device_is_recognised_when_the_log_is_cut_short(tmp_path, monkeypatch):
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    job = Job("writer", python("raise SystemExit('Traceb')"), tmp_path / "log")
+    with pytest.raises(DiskFullError):
         run_jobs([job], parallel=1, label="test")
 
 

@@ -21,7 +21,12 @@ from espnet_ext.recipe.stages.common import (
     write_resume_script,
 )
 from espnet_ext.recipe.stages.statistics import collect
-from espnet_ext.recipe.stages.train import describe_training, may_resume, set_aside
+from espnet_ext.recipe.stages.train import (
+    describe_training,
+    may_resume,
+    set_aside,
+    whole_checkpoint,
+)
 from espnet_ext.recipe.state import Due, Unit
 
 
@@ -133,7 +138,7 @@ def train_run(context: Context, due: Due) -> Dict[str, object]:
     """Stage 7: train, continuing a checkpoint of the same settings."""
     options, exp = context.options, context.layout.lm_exp
     ((_, decision),) = due
-    has_checkpoint = (exp / "checkpoint.pth").exists()
+    has_checkpoint = whole_checkpoint(context, exp)
     if has_checkpoint and (options.force or not may_resume(decision)):
         context.log.info(f"the older model is kept in {set_aside(exp)}")
     exp.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import re
 import time
+import zipfile
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -84,6 +85,20 @@ def may_resume(decision: Decision) -> bool:
     return all(name.partition(".")[0] in RESUMABLE for name in decision.changed)
 
 
+def whole_checkpoint(context: Context, exp: Path) -> bool:
+    """Whether there is a checkpoint to continue from; a damaged one is set aside."""
+    checkpoint = exp / "checkpoint.pth"
+    if not checkpoint.exists():
+        return False
+    if zipfile.is_zipfile(checkpoint):  # it ends as it should
+        return True
+    broken = checkpoint.replace(exp / "checkpoint.pth.damaged")
+    context.log.info(
+        f"{broken}: written only in part (full disk or crash); training starts again"
+    )
+    return False
+
+
 def set_aside(folder: Path) -> Path:
     """Rename an experiment that the changed settings do not continue."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -97,7 +112,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     options, layout = context.options, context.layout
     exp = layout.asr_exp
     ((_, decision),) = due
-    has_checkpoint = (exp / "checkpoint.pth").exists()
+    has_checkpoint = whole_checkpoint(context, exp)
     if has_checkpoint and (options.force or not may_resume(decision)):
         context.log.info(f"the older model is kept in {set_aside(exp)}")
     elif has_checkpoint:
