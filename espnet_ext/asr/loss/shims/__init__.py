@@ -1,0 +1,1 @@
+"""Folder that goes to the end of the import path when a stand-in is asked for."""
