@@ -1,6 +1,6 @@
 """Train a model: options of ``espnet2.bin.asr_train``, with our classes known.
 
-    python -m espnet_ext.bin.asr_train --config conf/train_demo.yaml ...
+python -m espnet_ext.bin.asr_train --config conf/train_demo.yaml ...
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Compare a model with arrays of the original program.
 
-    python -m espnet_ext.bin.check_parity --experiment start --array start_full.npz
+python -m espnet_ext.bin.check_parity --experiment start --array start_full.npz
 """
 
 import argparse

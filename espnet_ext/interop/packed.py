@@ -29,7 +29,9 @@ def check_archive(path: Path) -> None:
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts:
-            raise FormatError(f"member {member.filename!r} leaves the folder", where=path)
+            raise FormatError(
+                f"member {member.filename!r} leaves the folder", where=path
+            )
         if (member.external_attr >> 16) & 0o170000 == UNIX_LINK:
             raise FormatError(f"member {member.filename!r} is a link", where=path)
         total += member.file_size
