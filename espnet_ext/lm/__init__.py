@@ -1,0 +1,1 @@
+"""Language models: n-grams in plain numpy."""
