@@ -9,11 +9,12 @@ Source: reference/recognition.md 1; corrections.md 1.
 """
 
 # Dimensions: N hypotheses in the beam, R readout, V vocabulary
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import torch
 
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
+from espnet_ext.asr.search.label_scorer import FusedBeam, LabelScorer
 
 RECOMBINATIONS = ("none", "sum", "max")
 BOS_MODES = ("run", "skip")
@@ -57,6 +58,8 @@ class TimeSyncSearch:
         bos: ``run`` feeds BOS to the prediction network before the first frame, as in
             training. ``skip`` (the 2022 experiments) does not run it before the first
             label: its contribution is zero and it never sees BOS.
+        scorers: Language models with their weights (shallow fusion); their scores are
+            added where a label is emitted. Those of weight 0 are left out.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class TimeSyncSearch:
         beam_size: int = 12,
         recombination: str = "sum",
         bos: str = "run",
+        scorers: Sequence[Tuple[LabelScorer, float]] = (),
     ):
         if beam_size < 1:
             raise ValueError(f"beam_size {beam_size}: expected at least 1")
@@ -78,6 +82,7 @@ class TimeSyncSearch:
         self.beam_size = beam_size
         self.recombination = recombination
         self.bos = bos
+        self.scorers = [(scorer, weight) for scorer, weight in scorers if weight]
 
     def _start(self, am_TR: torch.Tensor):
         if self.bos == "run":
@@ -122,17 +127,23 @@ class TimeSyncSearch:
 
         Returns:
             At most ``beam_size`` entries, best first. Scores are log-probabilities
-            summed over frames, without length normalisation.
+            summed over frames, without length normalisation, plus the weighted scores
+            of the language models.
         """
         decoder, blank = self.decoder, self.decoder.blank_id
         prefixes = _Prefixes()
         beam = [0]
         scores_N = am_TR.new_zeros(1, dtype=torch.float64)
         lm_NR, state = self._start(am_TR)
+        fused = None
+        if self.scorers:
+            fused = FusedBeam(self.scorers, blank, scores_N)
         back_pointers: List[List[Tuple[int, int]]] = []
         for am_R in am_TR:
             log_probs_NV = decoder.joint_network(am_R.unsqueeze(0), lm_NR)
             candidates_NV = scores_N.unsqueeze(1) + log_probs_NV.double()
+            if fused is not None:
+                candidates_NV += fused.scores()
             origin = list(range(len(beam)))
             if self.recombination != "none":
                 origin = self._merge(candidates_NV, beam, prefixes)
@@ -152,6 +163,8 @@ class TimeSyncSearch:
                     new_beam.append(beam[row])
             back_pointers.append(pointers)
             beam = new_beam
+            if fused is not None:
+                fused.advance(beam, prefixes.parent, prefixes.label)
             lm_NR, state = self._advance(lm_NR, state, rows, symbols)
         return self._results(scores_N.tolist(), beam, prefixes, back_pointers)
 
