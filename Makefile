@@ -3,7 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format doctor setup sctk clean distclean
+# lint and test-long together with test are what .ci/run calls
+.PHONY: help demo test test-long test-all lint format doctor setup sctk clean distclean
 
 # Relative, because make splits an absolute path at a space.
 PYTHON_HERE := PATH="$$PWD/.venv/bin:$$PATH" .venv/bin/python
@@ -18,6 +19,10 @@ demo:  ## data, training, decoding, scoring and report (DEMO_ARGS="run.sh option
 test:  ## the unit tests (TEST_ARGS="pytest options")
 	@scripts/bootstrap.sh test
 	@$(PYTHON_HERE) -m pytest -m "not slow and not e2e" $(TEST_ARGS)
+
+test-long:  ## the slow tests and the whole pipeline
+	@scripts/bootstrap.sh test
+	@$(PYTHON_HERE) -m pytest -m "slow or e2e" $(TEST_ARGS)
 
 test-all:  ## every test, with the slow ones and the whole pipeline
 	@scripts/bootstrap.sh test

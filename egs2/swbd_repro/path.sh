@@ -10,6 +10,10 @@ if [ -z "${PYTHON:-}" ]; then
     PYTHON="${ESPNET_EXT_ROOT}/.venv/bin/python"
   fi
 fi
+# programs that make installs without root (SCTK) lie beside the interpreter
+if [ -d "${ESPNET_EXT_ROOT}/.venv/bin" ]; then
+  export PATH="${ESPNET_EXT_ROOT}/.venv/bin:${PATH}"
+fi
 # a colon cannot stand in PYTHONPATH; then the package has to be installed
 if [[ "${ESPNET_EXT_ROOT}" != *:* ]]; then
   PYTHONPATH="${ESPNET_EXT_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
