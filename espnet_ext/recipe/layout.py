@@ -170,6 +170,18 @@ class Layout:
         return self.dump / "lm_train.txt"
 
     @property
+    def ngram_exp(self) -> Path:
+        """Directory of the n-gram model; unlike asr.sh's, it names the units."""
+        name = f"ngram{self._units_tag(self.lm_token_type)}"
+        return Path(self.options.ngram_exp or self.exp / name)
+
+    @property
+    def ngram_file(self) -> str:
+        """Name of the n-gram model in its directory."""
+        options = self.options
+        return options.inference_ngram or f"{options.ngram_num}gram.arpa"
+
+    @property
     def decode_name(self) -> str:
         """Name of the decode directory; starts with decode_ if its config's does."""
         options = self.options
@@ -181,6 +193,8 @@ class Layout:
         tag += arguments_tag(options.inference_args, keep_slash=True)
         if options.use_lm:
             tag += f"_lm_{self.lm_exp.name}_{_model_tag(options.inference_lm)}"
+        if options.use_ngram:
+            tag += f"_ngram_{self.ngram_exp.name}_{_model_tag(self.ngram_file)}"
         return f"{tag}_asr_model_{_model_tag(options.inference_asr_model)}"
 
     @property

@@ -91,7 +91,9 @@ class RecipeOptions:
 
     use_lm: bool = _lm(True, "train and use a language model (stages 6-8)")
     use_word_lm: bool = _lm(False, "word units for the language model")
-    use_ngram: bool = _lm(False, "only false: stage 9 would need KenLM's programs")
+    use_ngram: bool = _lm(False, "make an n-gram model and use it (stage 9)")
+    ngram_num: int = _lm(4, "longest n-gram, in tokens (asr.sh has 3)")
+    ngram_exp: str = _lm("", "its directory (empty: expdir/ngram_<units>)")
     lm_tag: str = _lm("", "name of the language model (empty: from its settings)")
     lm_exp: str = _lm("", "its directory (empty: expdir/lm_<lm_tag>)")
     lm_stats_dir: str = _lm("", "its statistics directory")
@@ -125,6 +127,7 @@ class RecipeOptions:
     inference_config: str = _decoding("", "decoding configuration: conf/decode_*.yaml")
     inference_args: str = _decoding("", "options passed on to asr_inference")
     inference_lm: str = _decoding("valid.loss.ave.pth", "weights of the LM")
+    inference_ngram: str = _decoding("", "its ARPA file (empty: <ngram_num>gram.arpa)")
     inference_asr_model: str = _decoding(
         "valid.acc.ave.pth", "weights; transducers have valid.loss.ave.pth"
     )

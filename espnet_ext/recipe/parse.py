@@ -13,7 +13,6 @@ SEE_HELP = "./run.sh --help lists all options"
 # option -> (the only value, why)
 ONLY = {
     "feats_type": ("raw", "features are computed inside the model; no Kaldi is used"),
-    "use_ngram": (False, "KenLM's programs come with no pip package"),
     "g2p": ("none", "phone units are not built by this recipe"),
     "asr_task": ("asr", "espnet2/asr_transducer has no place for our encoders"),
     "num_splits_asr": (1, "the data is read from where it lies"),
@@ -104,7 +103,7 @@ def check(options: RecipeOptions) -> None:
             f"--stage {options.stage} lies after --stop_stage {options.stop_stage}",
             expected="stage at most stop_stage",
         )
-    for name in ("nj", "inference_nj", "nbpe", "batch_size"):
+    for name in ("nj", "inference_nj", "nbpe", "ngram_num", "batch_size"):
         if getattr(options, name) < 1:
             raise OptionError("must be at least 1", where=f"--{name}")
     if options.ngpu < 0:
@@ -169,7 +168,8 @@ def skipped_stages(options: RecipeOptions) -> Dict[int, str]:
         skip([2], "no --speed_perturb_factors")
     if not options.use_lm:
         skip([6, 7, 8], "--use_lm false")
-    skip([9], f"--use_ngram false; {ONLY['use_ngram'][1]}")
+    if not options.use_ngram:
+        skip([9], "--use_ngram false")
     return skipped
 
 

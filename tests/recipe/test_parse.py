@@ -54,7 +54,7 @@ def test_a_value_may_begin_with_dashes_and_hold_blanks_and_equal_signs():
         (["--stage", "5", "--stop_stage", "3"], "after"),
         (["--nj", "0"], "at least 1"),
         (["--feats_type", "fbank_pitch"], "no Kaldi"),
-        (["--use_ngram", "true"], "KenLM"),
+        (["--ngram_num", "0"], "at least 1"),
         (["--num_nodes", "2"], "torchrun"),
         (["--skip_upload_hf", "false"], "15"),
     ],

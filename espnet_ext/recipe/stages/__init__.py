@@ -37,6 +37,7 @@ TABLE = {
     6: ("lm", "stats_", "Language model: statistics"),
     7: ("lm", "train_", "Language model: training"),
     8: ("lm", "perplexity_", "Language model: perplexity"),
+    9: ("ngram", "", "n-gram language model"),
     10: ("statistics", "", "ASR statistics: shapes, mean and variance of features"),
     11: ("train", "", "ASR training"),
     12: ("decode", "", "Decoding"),
@@ -46,7 +47,7 @@ TABLE = {
 
 
 def stage(number: int) -> Stage:
-    """Load one stage; stage 9 does not exist here (no KenLM)."""
+    """Load one stage."""
     module_name, prefix, title = TABLE[number]
     module = importlib.import_module(f"{__name__}.{module_name}")
     return Stage(

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from espnet_ext.errors import FormatError, MissingInputError
+from espnet_ext.errors import FormatError, MissingInputError, OptionError
 from espnet_ext.files import atomic_write, read_lines
 from espnet_ext.names import nearest
 from espnet_ext.recipe import subword_nmt
@@ -36,6 +36,7 @@ def units(context: Context) -> List[Unit]:
     """One unit a set."""
     options, layout = context.options, context.layout
     config, model, extra = model_files(context)
+    extra += ngram_files(context)
     settings = settings_of(options.inference_config, options.inference_args)
     settings.update(context.chosen("batch_size", "gpu_inference"))
     made = []
@@ -63,8 +64,17 @@ def model_files(context: Context) -> Tuple[Path, Path, List[Path]]:
 
     Raises:
         MissingInputError: The weights do not exist; names those that do.
+        OptionError: The language model has other units than the recognizer.
     """
     options, layout = context.options, context.layout
+    if layout.lm_token_type != options.token_type and (
+        options.use_lm or options.use_ngram
+    ):
+        raise OptionError(
+            f"a language model of words cannot score {options.token_type} units",
+            where="--use_word_lm true",
+            next_step="decode without it, or train it on the units of the recognizer",
+        )
     if options.download_model:
         return *downloaded(options.download_model, layout), []
     extra = []
@@ -82,6 +92,23 @@ def model_files(context: Context) -> Tuple[Path, Path, List[Path]]:
             next_step=f"--inference_asr_model {close}" if close else "--stage 11",
         )
     return exp / "config.yaml", model, extra
+
+
+def ngram_files(context: Context) -> List[Path]:
+    """The n-gram model if it is used.
+
+    Raises:
+        MissingInputError: It does not exist.
+    """
+    options, layout = context.options, context.layout
+    if not options.use_ngram or options.download_model:
+        return []
+    model = layout.ngram_exp / layout.ngram_file
+    if not model.exists():
+        raise MissingInputError(
+            "there is no such n-gram model", where=model, next_step="--stage 9"
+        )
+    return [model]
 
 
 def downloaded(model: str, layout: Layout) -> Tuple[Path, Path]:
@@ -193,7 +220,7 @@ def _decode_group(
 
 def arguments(context: Context, scp: Path, keys: Path, output: Path) -> List[str]:
     """Options of asr_inference."""
-    options, layout = context.options, context.layout
+    options = context.options
     config, model, extra = model_files(context)
     given = ["--config", options.inference_config] if options.inference_config else []
     given += ["--ngpu", "1" if options.gpu_inference else "0"]
@@ -202,9 +229,9 @@ def arguments(context: Context, scp: Path, keys: Path, output: Path) -> List[str
     given += ["--key_file", str(keys), "--output_dir", str(output)]
     given += ["--asr_train_config", str(config), "--asr_model_file", str(model)]
     if extra:
-        word = "word_" if options.use_word_lm else ""
-        given += [f"--{word}lm_train_config", str(layout.lm_exp / "config.yaml")]
-        given += [f"--{word}lm_file", str(layout.lm_exp / options.inference_lm)]
+        given += ["--lm_train_config", str(extra[0]), "--lm_file", str(extra[1])]
+    for file in ngram_files(context):
+        given += ["--ngram_file", str(file)]
     return given + words("inference_args", options.inference_args)
 
 

@@ -35,14 +35,16 @@ def _cut(context: Context) -> bool:
     return context.layout.subword_nmt and context.layout.lm_token_type == "bpe"
 
 
-def _train_text(context: Context) -> Path:
+def train_text(context: Context) -> Path:
+    """Training text of the language models, as ESPnet is to see it."""
     layout = context.layout
     if _cut(context):
         return subword_nmt.cut_text(layout, "lm_train")
     return layout.lm_train_text
 
 
-def _valid_text(context: Context) -> Path:
+def valid_text(context: Context) -> Path:
+    """Validation text of the language models, as ESPnet is to see it."""
     options, layout = context.options, context.layout
     if options.lm_dev_text:
         return Path(options.lm_dev_text)
@@ -51,10 +53,11 @@ def _valid_text(context: Context) -> Path:
     return layout.dump / layout.valid_set / "text"
 
 
-def _inputs(context: Context) -> List[Path]:
+def lm_inputs(context: Context) -> List[Path]:
+    """Texts and units of a language model."""
     layout = context.layout
     kind = layout.lm_token_type
-    inputs = [_train_text(context), _valid_text(context), layout.token_list(kind)]
+    inputs = [train_text(context), valid_text(context), layout.token_list(kind)]
     if espnet_token_type(context, kind) == "bpe":
         inputs.append(layout.bpe_model)
     return inputs
@@ -69,7 +72,7 @@ def _arguments(context: Context) -> List[str]:
     options = context.options
     given = ["--config", options.lm_config] if options.lm_config else []
     given += token_arguments(context, context.layout.lm_token_type)
-    for role, text in (("train", _train_text), ("valid", _valid_text)):
+    for role, text in (("train", train_text), ("valid", valid_text)):
         given += [f"--{role}_data_path_and_name_and_type"]
         given += [f"{text(context)},text,text"]
     return given
@@ -85,7 +88,7 @@ def stats_units(context: Context) -> List[Unit]:
             stage=6,
             target=str(layout.lm_stats),
             settings=settings,
-            inputs=_inputs(context),
+            inputs=lm_inputs(context),
             outputs=outputs,
             root=layout.exp,
             made_by=5,
@@ -99,8 +102,8 @@ def stats_run(context: Context, due: Due) -> Dict[str, object]:
     logdir = layout.lm_stats / "logdir"
     shutil.rmtree(logdir, ignore_errors=True)
     keys = {
-        "train": keys_of(_train_text(context)),
-        "valid": keys_of(_valid_text(context)),
+        "train": keys_of(train_text(context)),
+        "valid": keys_of(valid_text(context)),
     }
     arguments = _arguments(context) + words("lm_args", context.options.lm_args)
     collect(context, "espnet2.bin.lm_train", keys, logdir, layout.lm_stats, arguments)
@@ -126,7 +129,7 @@ def train_units(context: Context) -> List[Unit]:
                 **settings_of(options.lm_config, options.lm_args),
                 **context.chosen("lm_fold_length", *TEXT_SETTINGS),
             },
-            inputs=_inputs(context) + shapes,
+            inputs=lm_inputs(context) + shapes,
             outputs=[layout.lm_exp / "config.yaml", layout.lm_exp / "latest.pth"],
             root=layout.exp,
             made_by=6,

@@ -26,7 +26,8 @@ def units(context: Context) -> List[Unit]:
     """The token list of the recognizer, of the LM if it differs, and cut texts."""
     options, layout = context.options, context.layout
     types = [options.token_type]
-    if options.use_lm and options.use_word_lm:
+    any_lm = options.use_lm or options.use_ngram
+    if any_lm and options.use_word_lm:
         types.append("word")
     made = [_list_unit(context, kind) for kind in dict.fromkeys(types)]
     if layout.subword_nmt:
@@ -34,7 +35,7 @@ def units(context: Context) -> List[Unit]:
             layout.train_set: dumped_text(layout, layout.train_set),
             layout.valid_set: dumped_text(layout, layout.valid_set),
         }
-        if options.use_lm and not options.use_word_lm:
+        if any_lm and not options.use_word_lm:
             texts["lm_train"] = layout.lm_train_text
         made += [_cut_unit(context, name, text) for name, text in texts.items()]
     return made
