@@ -6,7 +6,7 @@ collect-stats) see our classes once ``register()`` has run in their process.
 
 
 def register() -> None:
-    """Add encoders, decoders and models by their YAML names; may be called twice.
+    """Add augmentation, encoders, decoders, models by YAML name; may be called twice.
 
     Raises:
         RuntimeError: ESPnet already has another class under one of the names.
@@ -15,10 +15,12 @@ def register() -> None:
 
     from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
+    from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.transducer_model import TransducerModel
 
     # "transducer" is not among the decoder names: ESPnet would build its own joint
     for table, name, plugin in (
+        (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
         (asr.decoder_choices, "lstm_transducer", LstmTransducerDecoder),
         (asr.model_choices, "full_sum_transducer", TransducerModel),

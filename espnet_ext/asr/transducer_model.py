@@ -90,14 +90,33 @@ class TransducerModel(ESPnetASRModel):
             self.encoder.set_epoch(epoch)
 
     def transducer_is_active(self) -> bool:
-        """False only in training before ``transducer_start_epoch``."""
-        return self.epoch is None or self.epoch >= self.transducer_start_epoch
+        """False only in training before ``transducer_start_epoch``.
+
+        Evaluation always includes the transducer, so that its values can be compared
+        over all epochs; otherwise the epochs without it would look like the best.
+        """
+        started = self.epoch is None or self.epoch >= self.transducer_start_epoch
+        return started or not self.training
 
     def encode_frames(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Encoder output [B, T, D] and its lengths, before the joint."""
-        return super().encode(speech, speech_lengths)
+        """Encoder output [B, T, D] and its lengths, before the joint.
+
+        Differs from ESPnet in the order: features are normalised first and masked
+        then, as in the original, so that a masked value (zero) is the mean.
+        """
+        features, lengths = self._extract_feats(speech, speech_lengths)
+        if self.normalize is not None:
+            features, lengths = self.normalize(features, lengths)
+        if self.specaug is not None and self.training:
+            features, lengths = self.specaug(features, lengths)
+        if self.preencoder is not None:
+            features, lengths = self.preencoder(features, lengths)
+        frames_BTD, lengths_B, _ = self.encoder(features, lengths)
+        if self.postencoder is not None:
+            frames_BTD, lengths_B = self.postencoder(frames_BTD, lengths_B)
+        return frames_BTD, lengths_B
 
     def encode(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor

@@ -15,12 +15,13 @@ from espnet_ext.corpus.embedded.grammar import Grammar, disfluent
 from espnet_ext.corpus.embedded.settings import Settings, Size
 from espnet_ext.corpus.embedded.speakers import Speaker, cast
 from espnet_ext.corpus.embedded.tokens import Token, sentence_key, tokens, words
+from espnet_ext.errors import OptionError
 
 # shares of all sentences in percent; single words are always for training
 SHARES = {"train": 70, "dev": 10, "test": 20}
 TRAIN_CALLS = (
     "2001 2005 2010 2012 2017 2020 2034 2065 2089 2105 2130 2180 2209 2234 2274 2305 "
-    "2331 2366 2417 2456"
+    "2331 2366 2417 2456 2505 2521 2556 2610 2645 2690 2707 2751 2792 2837 2872 2910"
 ).split()
 DEV_CALLS = "3020 3045 3071 3102".split()
 SILENT_SIDE_CALL = "2167"  # side B says nothing in the real release either
@@ -149,6 +150,12 @@ def write_script(settings: Settings) -> Script:
 
 def _train_calls(writer: _Writer, size: Size, speakers: List[Speaker]) -> List[Call]:
     pairs = _pairs(speakers)
+    if len(pairs) > len(TRAIN_CALLS):
+        raise OptionError(
+            f"{len(speakers)} training voices make {len(pairs)} calls",
+            where="embedded corpus",
+            expected=f"at most {len(TRAIN_CALLS)} calls, two voices each",
+        )
     cases = [
         Turn(index % 2, tokens(line))
         for index, line in enumerate(

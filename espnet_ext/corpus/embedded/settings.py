@@ -9,7 +9,7 @@ from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
 
 # raised whenever the same settings would give another text, timeline or channel
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Size:
 
 
 SIZES: Dict[str, Size] = {
-    "demo": Size(40, 8, 8, 900, 170, 1050, 4, 180, 180, 600),
+    "demo": Size(64, 8, 8, 1600, 170, 1050, 4, 180, 180, 600),
     "tiny": Size(8, 2, 4, 66, 12, 60, 1, 20, 20, 40),
 }
 
