@@ -26,7 +26,7 @@ ngram 3=1
 
 \\2-grams:
 -0.3 <s> a -0.4
--0.2 c b
+-0.2 c b -0.15
 -0.25 a c
 -0.35 b </s>
 
@@ -111,6 +111,16 @@ def test_broken_files_are_refused_with_the_place(tmp_path, old, new, expected):
     with pytest.raises(FormatError) as caught:
         read_arpa(path)
     assert expected in str(caught.value) and "broken.arpa" in str(caught.value)
+
+
+def test_a_beginning_is_not_found_by_starting_anew_in_the_middle(tmp_path):
+    four = "\\4-grams:\n-0.1 b c a c\n\n\\end\\"  # 'a c' is there, 'b c a' is not
+    text = FOREIGN.replace("\\end\\", four)
+    text = text.replace("ngram 3=1", "ngram 3=1\nngram 4=1")
+    path = tmp_path / "broken.arpa"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(FormatError, match="not its beginning 'b c a'"):
+        read_arpa(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -116,6 +116,13 @@ def test_weight_zero_changes_nothing_bit_for_bit(beam):
     assert fused == TimeSyncSearch(decoder, beam)(am_TR)
 
 
+def test_scorers_of_weight_zero_are_not_even_asked():
+    decoder, am_TR = toy(3)
+    counting = Counting()
+    TimeSyncSearch(decoder, 4, scorers=[(counting, 0.0)])(am_TR)
+    assert counting.calls == 0 and not counting.seen
+
+
 def test_a_strong_language_model_changes_results():
     strong = [(scorer("lstm"), 3.0)]
     changed = 0
@@ -155,6 +162,7 @@ class Counting:
         self.seen, self.calls = [], 0
 
     def start(self):
+        self.calls += 1
         return torch.zeros(VOCABULARY), ()
 
     def step(self, labels, states):
@@ -171,7 +179,7 @@ def test_only_new_label_sequences_are_scored_in_one_call_a_frame(recombination):
     entries = TimeSyncSearch(decoder, 5000, recombination, scorers=[(counting, 1.0)])(
         am_TR
     )
-    assert counting.calls <= FRAMES
+    assert counting.calls <= 1 + FRAMES
     assert len(counting.seen) == len(set(counting.seen))
     assert {tuple(e.labels) for e in entries} == {(), *counting.seen}
 
