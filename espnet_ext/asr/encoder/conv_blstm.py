@@ -18,12 +18,18 @@ from espnet_ext.layers.same_padding import (
     pooled_lengths,
 )
 
+ACTIVATIONS = {
+    None: torch.nn.Identity(),
+    "relu": torch.nn.ReLU(),
+    "swish": torch.nn.SiLU(),
+}
+
 
 class ConvFront(torch.nn.Module):
     """3x3 convolutions over (time, feature), each with max-pooling over the feature.
 
-    There is no activation: the only non-linearity is the pooling. The output is
-    flattened feature-major, then channel.
+    In the original there is no activation: the only non-linearity is the pooling. The
+    output is flattened feature-major, then channel.
     """
 
     def __init__(
@@ -32,8 +38,14 @@ class ConvFront(torch.nn.Module):
         channels: Sequence[int],
         feature_pooling: Sequence[int],
         time_pooling: Sequence[int],
+        activation: Optional[str] = None,
     ):
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"conv_activation {activation!r}: expected one of {list(ACTIVATIONS)}"
+            )
+        self.activation = ACTIVATIONS[activation]
         if not len(channels) == len(feature_pooling) == len(time_pooling):
             raise ValueError(
                 f"conv_channels {list(channels)}, conv_feature_pooling "
@@ -61,7 +73,7 @@ class ConvFront(torch.nn.Module):
         for convolution, feature, time in zip(
             self.convolutions, self.feature_pooling, self.time_pooling
         ):
-            x = max_pool_2d(convolution(x), time, feature)
+            x = max_pool_2d(self.activation(convolution(x)), time, feature)
             lengths_B = pooled_lengths(lengths_B, time)
         return x.permute(0, 2, 3, 1).flatten(2), lengths_B
 
@@ -73,6 +85,8 @@ def pooling_of_layers(time_pooling: Sequence[int], num_layers: int) -> List[int]
     remaining factors are multiplied into the last place: [3, 2] gives [6, 1] for two
     layers and [3, 2, 1] for three, so that the total reduction never changes.
     """
+    if not time_pooling:
+        return [1] * num_layers
     places = num_layers - 1
     if places < 1:
         raise ValueError(f"{num_layers} BLSTM layers: time pooling needs at least 2")
@@ -80,6 +94,10 @@ def pooling_of_layers(time_pooling: Sequence[int], num_layers: int) -> List[int]
     for factor in time_pooling[places:]:
         factors[-1] *= factor
     return factors + [1] * (num_layers - len(factors))
+
+
+def _norm(size: int, wanted: bool) -> torch.nn.Module:
+    return torch.nn.LayerNorm(size) if wanted else torch.nn.Identity()
 
 
 class ConvBlstmEncoder(AbsEncoder):
@@ -90,11 +108,14 @@ class ConvBlstmEncoder(AbsEncoder):
         conv_channels: Channels of each 3x3 convolution; empty for none.
         conv_feature_pooling: Max-pooling over the feature after each convolution.
         conv_time_pooling: Max-pooling over time there; 1 in the original.
+        conv_activation: After each convolution: relu, swish or None (original).
         num_layers: BLSTM layers when fully grown.
         hidden_size: Units per direction.
         time_pooling: Max-pooling over time after the first layers, SAME padding.
         dropout: Rate on the input of every BLSTM layer but the first.
         dropout_mask: ``shared`` (original) or ``elementwise``.
+        layer_norm: LayerNorm on the output of the convolutions and of every BLSTM
+            layer; off in the original.
         growth_start_layers: Active layers in the first epoch; None for no growth.
         growth_epochs_per_layer: Epochs after which one more layer is activated.
             Experiment ``start``: 2 layers, 2 sub-epochs each.
@@ -109,11 +130,13 @@ class ConvBlstmEncoder(AbsEncoder):
         conv_channels: Sequence[int] = (32, 32),
         conv_feature_pooling: Sequence[int] = (2, 2),
         conv_time_pooling: Optional[Sequence[int]] = None,
+        conv_activation: Optional[str] = None,
         num_layers: int = 6,
         hidden_size: int = 1024,
         time_pooling: Sequence[int] = (3, 2),
         dropout: float = 0.3,
         dropout_mask: str = "shared",
+        layer_norm: bool = False,
         growth_start_layers: Optional[int] = None,
         growth_epochs_per_layer: int = 2,
     ):
@@ -123,15 +146,19 @@ class ConvBlstmEncoder(AbsEncoder):
             conv_channels,
             conv_feature_pooling,
             conv_time_pooling or [1] * len(conv_channels),
+            conv_activation,
         )
         self.time_pooling = list(time_pooling)
         self.growth_start_layers = growth_start_layers
         self.growth_epochs_per_layer = growth_epochs_per_layer
         self.layers = torch.nn.ModuleList()
         size = self.conv_front.output_size
+        self.norms = torch.nn.ModuleList()
         for _ in range(num_layers):
+            self.norms.append(_norm(size, layer_norm))
             self.layers.append(Blstm(size, hidden_size))
             size = 2 * hidden_size
+        self.norms.append(_norm(size, layer_norm))
         pooling_of_layers(self.time_pooling, growth_start_layers or num_layers)
         self.dropout = FeatureDropout(dropout, dropout_mask)
         self._output_size = size
@@ -177,10 +204,11 @@ class ConvBlstmEncoder(AbsEncoder):
         x, lengths = self.conv_front(xs_pad, ilens)
         active = self._num_active()
         pooling = pooling_of_layers(self.time_pooling, active)
+        x = self.norms[0](x)
         for index, (layer, factor) in enumerate(zip(self.layers, pooling)):
             if index > 0:
                 x = self.dropout(x)
             x = layer(x, lengths)
-            x = max_pool_time(x, factor)
+            x = self.norms[index + 1](max_pool_time(x, factor))
             lengths = pooled_lengths(lengths, factor)
         return x, lengths, None

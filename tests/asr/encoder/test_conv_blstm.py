@@ -36,6 +36,33 @@ def test_pooling_in_the_convolutions_multiplies_the_reduction():
     assert y.size(1) == 3 and lengths.tolist() == [3, 2]
 
 
+def test_activation_and_layer_norm_change_the_output_and_are_off_by_default():
+    x, lengths = torch.randn(1, 12, 10), torch.tensor([12])
+
+    def output(**options):
+        torch.manual_seed(0)
+        return start_encoder(**options)(x, lengths)[0]
+
+    plain = output()
+    assert torch.equal(output(conv_activation=None, layer_norm=False), plain)
+    assert not torch.equal(output(conv_activation="relu"), plain)
+    normalised = output(layer_norm=True)
+    torch.testing.assert_close(
+        normalised.mean(2), torch.zeros_like(normalised[..., 0]), atol=1e-6, rtol=0
+    )
+
+
+def test_time_can_be_reduced_in_the_convolutions_alone():
+    encoder = start_encoder(conv_time_pooling=[2, 2], time_pooling=[])
+    _, lengths, _ = encoder(torch.randn(1, 13, 10), torch.tensor([13]))
+    assert lengths.tolist() == [4]
+
+
+def test_unknown_activation_is_named():
+    with pytest.raises(ValueError, match="conv_activation 'rlu'"):
+        start_encoder(conv_activation="rlu")
+
+
 def test_start_grows_from_two_layers_by_one_every_two_epochs():
     encoder = start_encoder(growth_start_layers=2, growth_epochs_per_layer=2)
     grown = [encoder.layers_at_epoch(epoch) for epoch in range(1, 13)]
