@@ -22,7 +22,9 @@ settings=(
   --use_lm false
   --lm_config conf/train_lm.yaml
   --token_type bpe
-  --nbpe 80
+  --nbpe 150
+  --feats_normalize utterance_mvn
+  --speed_perturb_factors "0.9 1.0 1.1"
   --asr_config conf/train_demo.yaml
   --inference_config conf/decode_demo.yaml
   --inference_asr_model valid.loss.ave.pth
