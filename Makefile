@@ -34,8 +34,8 @@ lint:  ## black, isort, flake8, shellcheck and the house rules
 
 format:  ## rewrite the Python files as black and isort want them
 	@scripts/bootstrap.sh test
-	@$(PYTHON_HERE) -m isort espnet_ext tests setup.py
-	@$(PYTHON_HERE) -m black espnet_ext tests setup.py
+	@$(PYTHON_HERE) -m isort espnet_ext tests benchmarks setup.py
+	@$(PYTHON_HERE) -m black espnet_ext tests benchmarks setup.py
 
 doctor:  ## check this installation and say what works
 	@scripts/bootstrap.sh
