@@ -24,7 +24,7 @@ settings=(
   --token_type bpe
   --nbpe 150
   --feats_normalize utterance_mvn
-  --speed_perturb_factors "0.9 1.0 1.1"
+  --speed_perturb_factors "0.85 0.92 1.0 1.08 1.16"
   --asr_config conf/train_demo.yaml
   --inference_config conf/decode_demo.yaml
   --inference_asr_model valid.loss.ave.pth
