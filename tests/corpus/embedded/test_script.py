@@ -144,7 +144,7 @@ def test_demo_has_the_promised_speakers(demo):
         name: {s.pin for call in demo.calls[name] for s in call.speakers}
         for name in SETS
     }
-    assert (len(pins["train"]), len(pins["dev"])) == (40, 8)
+    assert (len(pins["train"]), len(pins["dev"])) == (68, 8)
     assert len(set().union(*(pins[name] for name in TESTS))) == 8
     speakers = [s for c in demo.calls["train"] for s in c.speakers]
     assert 5 <= len({s.variant for s in speakers if s.female}) <= 15
