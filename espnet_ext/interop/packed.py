@@ -43,6 +43,14 @@ def check_archive(path: Path) -> None:
         )
 
 
+def unpack_archive(path: Path, folder: Path) -> Dict[str, str]:
+    """Check a packed model, then unpack it into ``folder``; its files by their role."""
+    from espnet2.main_funcs.pack_funcs import unpack
+
+    check_archive(path)
+    return unpack(path, folder)
+
+
 def unpack_model(tag: str) -> Dict[str, str]:
     """Arguments of Speech2Text for a packed model.
 
@@ -55,7 +63,4 @@ def unpack_model(tag: str) -> Dict[str, str]:
         from espnet2.utils.pretrained import download_pretrained
 
         return download_pretrained(tag)
-    from espnet2.main_funcs.pack_funcs import unpack
-
-    check_archive(path)
-    return unpack(path, path.with_name(f"{path.stem}_unpacked"))
+    return unpack_archive(path, path.with_name(f"{path.stem}_unpacked"))

@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from espnet_ext.errors import FormatError, MissingInputError, OptionError
 from espnet_ext.files import atomic_write, read_lines
-from espnet_ext.interop.packed import check_archive
+from espnet_ext.interop.packed import unpack_archive
 from espnet_ext.names import nearest
 from espnet_ext.recipe import subword_nmt
 from espnet_ext.recipe.config import settings_of
@@ -120,10 +120,7 @@ def downloaded(model: str, layout: Layout) -> Tuple[Path, Path]:
         FormatError: The archive holds no ASR model.
     """
     if Path(model).is_file():
-        from espnet2.main_funcs.pack_funcs import unpack
-
-        check_archive(Path(model))
-        files = unpack(model, layout.asr_exp)
+        files = unpack_archive(Path(model), layout.asr_exp)
     else:
         try:
             from espnet_model_zoo.downloader import ModelDownloader
