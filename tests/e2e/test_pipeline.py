@@ -73,7 +73,8 @@ def first_run(recipe) -> str:
     log = recipe / EXPERIMENT / "train.log"
     end = time.monotonic() + LIMIT_S
     while time.monotonic() < end and process.poll() is None:
-        if (recipe / EXPERIMENT / "checkpoint.pth").exists():
+        # written after checkpoint.pth, which is therefore complete by then
+        if (recipe / EXPERIMENT / "1epoch.pth").exists():
             break
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
