@@ -8,6 +8,7 @@ import argparse
 import inspect
 from typing import Dict, Optional
 
+import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks import asr
 from espnet2.tasks.asr import ASRTask
@@ -79,6 +80,17 @@ class TransducerTask(ASRTask):
     """ASRTask with our trainer and a check of the model's options."""
 
     trainer = ProgressTrainer
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """Train in this process, with denormal floats flushed to zero.
+
+        Posteriors of unlikely alignments lie below 1e-38, where floats are denormal
+        and a CPU computes many times slower. Threads take the setting over from the
+        one that starts them, so it is made before the first large operation.
+        """
+        torch.set_flush_denormal(True)
+        super().main_worker(args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

@@ -33,7 +33,10 @@ DIALECTS = ("SOUTH MIDLAND", "WESTERN", "NORTHERN", "SOUTHERN", "NYC", "MIXED")
 RATES_WPM = (140, 210)
 PITCHES = (35, 65)
 FIRST_PIN = 1001
-FEMALE_REPEATS = 3
+FEMALE_REPEATS, MALE_REPEATS = 5, 2
+# of test speakers every second one is a woman; of dev speakers, who only choose the
+# checkpoint, every fourth, because each voice kept from training costs words there
+TEST_SPEAKERS_A_WOMAN, DEV_SPEAKERS_A_WOMAN = 2, 4
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def family(variant: str) -> str:
 def cast(size: Size, seed: int) -> Dict[str, List[Speaker]]:
     """The speakers of the sets ``train``, ``dev`` and ``test``.
 
-    The sexes take turns in dev and test, and the whole cast depends on the seed alone.
+    The sexes take turns in test, and the whole cast depends on the seed alone.
 
     Raises:
         OptionError: More speakers are asked for than there are voices.
@@ -87,7 +90,10 @@ def cast(size: Size, seed: int) -> Dict[str, List[Speaker]]:
     families = [family(name) for name, _ in pool]
     alone = [voice for voice in pool if families.count(family(voice[0])) == 1]
     source.shuffle(alone)
-    held_out = _alternate(alone, size.dev_voices + size.test_voices)
+    test = _mixed(alone, size.test_voices, TEST_SPEAKERS_A_WOMAN)
+    alone = [voice for voice in alone if voice not in test]
+    dev = _mixed(alone, size.dev_voices, DEV_SPEAKERS_A_WOMAN)
+    held_out = dev + test
     rest = _balanced([voice for voice in pool if voice not in held_out], source)
     if len(rest) < size.train_voices or len(held_out) < (
         size.dev_voices + size.test_voices
@@ -112,14 +118,14 @@ def cast(size: Size, seed: int) -> Dict[str, List[Speaker]]:
 def _balanced(
     voices: List[Tuple[str, bool]], source: random.Random
 ) -> List[Tuple[str, bool]]:
-    """Training voices in the order they are taken: every woman's three times.
+    """Training voices in the order they are taken, each several times.
 
-    eSpeak has far fewer female voices. Without this, one training speaker in eight
-    would be a woman but every second test speaker; the three speakers of a voice
-    differ in accent, rate and pitch.
+    The speakers of a voice differ in accent, rate and pitch. eSpeak has far fewer
+    female voices, so they occur more often: otherwise one training speaker in eight
+    would be a woman but every second test speaker.
     """
     women = [voice for voice in voices if voice[1]] * FEMALE_REPEATS
-    men = [voice for voice in voices if not voice[1]]
+    men = [voice for voice in voices if not voice[1]] * MALE_REPEATS
     source.shuffle(women)
     source.shuffle(men)
     # two men to a woman, as far as there are any
@@ -130,15 +136,17 @@ def _balanced(
     return mixed
 
 
-def _alternate(voices: List[Tuple[str, bool]], count: int) -> List[Tuple[str, bool]]:
-    """``count`` of the voices: female, male, female, ... as far as there are any."""
+def _mixed(
+    voices: List[Tuple[str, bool]], count: int, speakers_a_woman: int
+) -> List[Tuple[str, bool]]:
+    """``count`` of the voices, in order: one woman, then men, as far as there are any."""
     women = [voice for voice in voices if voice[1]]
     men = [voice for voice in voices if not voice[1]]
-    # half of them at most, because training needs some too
-    women = women[: len(FEMALE_VARIANTS) // 2]
+    # a quarter of them at most, because training needs some too
+    women = women[: len(FEMALE_VARIANTS) // 4]
     chosen: List[Tuple[str, bool]] = []
     while len(chosen) < count and (women or men):
-        first = women if len(chosen) % 2 == 0 and women else men
+        first = women if len(chosen) % speakers_a_woman == 0 and women else men
         chosen.append((first or women).pop(0))
     return chosen
 

@@ -144,12 +144,12 @@ def test_demo_has_the_promised_speakers(demo):
         name: {s.pin for call in demo.calls[name] for s in call.speakers}
         for name in SETS
     }
-    assert (len(pins["train"]), len(pins["dev"])) == (68, 8)
+    assert (len(pins["train"]), len(pins["dev"])) == (136, 8)
     assert len(set().union(*(pins[name] for name in TESTS))) == 8
     speakers = [s for c in demo.calls["train"] for s in c.speakers]
     assert 5 <= len({s.variant for s in speakers if s.female}) <= 15
     women = {s.pin for s in speakers if s.female}
-    assert 0.25 <= len(women) / 68 <= 0.4
+    assert 0.25 <= len(women) / 136 <= 0.4
     for speaker in speakers:
         assert 140 <= speaker.rate_wpm <= 210 and 35 <= speaker.pitch <= 65
 
@@ -194,8 +194,8 @@ def test_sounds_are_at_the_ends_of_a_sentence(script):
 def test_more_speakers_than_voices_is_an_error():
     import dataclasses
 
-    crowd = dataclasses.replace(SIZES["demo"], train_voices=120)
-    with pytest.raises(OptionError, match="120 .*speakers"):
+    crowd = dataclasses.replace(SIZES["demo"], train_voices=400)
+    with pytest.raises(OptionError, match="400 .*speakers"):
         cast(crowd, seed=1)
 
 
