@@ -9,7 +9,7 @@ from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
 
 # raised whenever the same settings would give another text, timeline or channel
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 @dataclass(frozen=True)
