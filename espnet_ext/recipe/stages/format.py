@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Dict, List
 
 from espnet_ext.corpus.kaldi_dir import Utterance, read_data_dir, write_data_dir
+from espnet_ext.corpus.shards import split
 from espnet_ext.errors import FormatError
 from espnet_ext.files import read_lines
-from espnet_ext.recipe.context import Context, split, write_spec
+from espnet_ext.recipe.context import Context, write_spec
 from espnet_ext.recipe.jobs import Job, cores, run_jobs
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.log import hours

@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Dict, List
 
+from espnet_ext.corpus.shards import split
 from espnet_ext.files import read_lines
 from espnet_ext.recipe.config import settings_of
-from espnet_ext.recipe.context import Context, split, words
+from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, cores, run_jobs
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.parse import sampling_rate
