@@ -71,9 +71,11 @@ def validate_data_dir(
             f"{len(found)} problem(s), {share:.2f} % of the utterances:\n{shown}",
             where=path,
             expected=f"sound tables and at most {max_bad_percent:g} % bad utterances",
-            next_step=f"all of them: {list_file}"
-            if list_file
-            else f"espnet-ext data validate {path} writes a list of all",
+            next_step=(
+                f"all of them: {list_file}"
+                if list_file
+                else f"espnet-ext data validate {path} writes a list of all"
+            ),
         )
     return facts
 

@@ -102,7 +102,9 @@ def test_the_same_sets_come_out_of_each_layout(layout, tree, tmp_path):
     assert len(roots) == 7
     assert prepared(roots, tmp_path / "data") == expected
     for name in SETS:
-        wanted = {u.utterance_id: u for u in read_data_dir(tmp_path / "expected" / name)}
+        wanted = {
+            u.utterance_id: u for u in read_data_dir(tmp_path / "expected" / name)
+        }
         for u in read_data_dir(tmp_path / "data" / name):
             original = wanted[u.utterance_id]
             samples, rate = read_segment(u.audio_path, u.channel, u.start_s, u.end_s)

@@ -121,7 +121,8 @@ def test_kaldi_profile_equals_kaldi_except_for_its_two_slips():
 
 MARKED = st.text(alphabet="abIBM[]{}<>/-_1&.'s ", max_size=40)
 SENTENCES = st.lists(
-    st.sampled_from([token for row in TABLE + CHOICES for token in row[0].split()]), max_size=8
+    st.sampled_from([token for row in TABLE + CHOICES for token in row[0].split()]),
+    max_size=8,
 ).map(" ".join)
 
 

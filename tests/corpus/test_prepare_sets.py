@@ -155,9 +155,7 @@ def test_the_report_lists_sizes_and_what_was_left_out(ldc_tree, tmp_path):
     assert "dropped\tsw03000-B\taudio without transcript" in listed
 
 
-@pytest.mark.parametrize(
-    "name, words", [("lvc_refe.stm", 1676), ("tiny/t.stm", 25)]
-)
+@pytest.mark.parametrize("name, words", [("lvc_refe.stm", 1676), ("tiny/t.stm", 25)])
 def test_words_of_an_stm_are_those_of_sclite_within_the_tolerance(name, words):
     """Oracle: the number of reference words in sclite's reports."""
     stm = read_stm(shared_file(f"data/sctk/{name}"))

@@ -39,7 +39,10 @@ def test_listed_calls_are_the_selection_set():
 def test_the_first_utterances_are_the_selection_set_of_kaldi():
     split = split_like_kaldi(list(reversed(CALLS)), 3)
     assert split.dev == CALLS[:3] and split.train == CALLS[3:]
-    assert "conversation(s) are in the training and the selection set" in overlap_warnings(split)[0]
+    assert (
+        "conversation(s) are in the training and the selection set"
+        in overlap_warnings(split)[0]
+    )
 
 
 def test_a_common_speaker_is_a_warning():

@@ -129,7 +129,11 @@ def _items(context: Context, name: str, audio: Path) -> List[dict]:
     rate = sampling_rate(context.options)
     suffix = context.options.audio_format
     return [
-        {"id": u.utterance_id, "out": str(_audio_file(audio, u, suffix)), **cut.to_item()}
+        {
+            "id": u.utterance_id,
+            "out": str(_audio_file(audio, u, suffix)),
+            **cut.to_item(),
+        }
         for u, cut in cuts_of_set(context.layout.data / name, rate)
     ]
 
