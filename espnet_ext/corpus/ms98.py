@@ -23,8 +23,8 @@ found                        becomes                 meaning
 
 Profiles:
 
-- ``plain`` (default): words alone. Letters apart (``i b m``, ``t vs``, ``a t and t``), as
-  the references can be scored; noise tags removed; segments without a word dropped.
+- ``plain`` (default): words alone. Letters apart (``i b m``, ``t vs``, ``a t and t``),
+  which the references can score; noise tags removed; segments without a word dropped.
 - ``rwth``: as RWTH's public recipe. Acronyms are lower-case words (``ibm``, ``tvs``,
   ``at and t``), tags stay in upper case (``[LAUGHTER]``) inside segments with words,
   segments of tags only are dropped. Not copied: ``AT&T's`` keeps its ``'s``.

@@ -23,8 +23,8 @@ DROPPED = "dropped.tsv"
 # in each directory that is made by selecting on a test set, so that it goes along
 MARK = "SELECTION_ON_TEST_SET"
 MARK_TEXT = """\
-The selection set is made of hub5e_00, a test set. A model selected with it has seen this
-test set: its word error rate on hub5e_00 is no measurement. Report hub5e_01 and rt03s.
+The selection set is made of hub5e_00, a test set. A model selected with it has seen
+this test set: its error rate on hub5e_00 is no measurement. Report hub5e_01 and rt03s.
 """
 
 

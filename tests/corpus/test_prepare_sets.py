@@ -1,4 +1,4 @@
-"""The sets of each profile, what they carry along, and the page that reports on them."""
+"""The sets of each profile, what they carry along, and the page that reports them."""
 
 import shutil
 

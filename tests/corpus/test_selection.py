@@ -1,4 +1,4 @@
-"""Selection without a common speaker or call, on graphs of callers like the real one."""
+"""Selection without a common speaker or call, on graphs of callers like real ones."""
 
 import random
 
