@@ -17,7 +17,6 @@ def register() -> None:
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.transducer_model import TransducerModel
-
     from espnet_ext.train.cut_reader import add_data_type
 
     # "transducer" is not among the decoder names: ESPnet would build its own joint
