@@ -16,6 +16,7 @@ from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.report import compare
 from espnet_ext.corpus.settings import Settings
 from espnet_ext.corpus.shards import Cluster, map_shards
+from espnet_ext.corpus.training_sets import counts_of
 from espnet_ext.errors import EXIT_USER_ERROR, UserError
 
 SAY = Callable[[str], None]
@@ -93,16 +94,22 @@ class _Check:
         if trans is not None:
             require_folder(SWBD_TRANS, trans)
         files = swbd.find_switchboard(self.roots["swbd"], trans)
-        self.counts({"Switchboard audio files": len(files.audio)})
         self.say(f"  transcripts of {len(files.transcripts):,} sides")
         for what, path in (
             ("pronunciations (acronyms are told by them)", files.dictionary),
             ("callers (speakers are told by them)", files.conversations),
         ):
             self.say(f"  {what}: {path or 'not found'}")
-        self.audio(files.audio)
+        infos = self.audio(files.audio)
+        if infos is None:
+            return
         log = PreparationLog()
-        swbd.log_lonely_files(files, log)
+        profile = self.settings.text_profile()
+        utterances = swbd.switchboard_utterances(
+            files, infos, profile, log, self.cluster
+        )
+        self.say(f"  {len(utterances):,} utterances")
+        self.counts(counts_of(files, utterances, self.settings))
         for line in [*log.summary(), *log.warnings]:
             self.say(f"  {line}")
 
@@ -174,13 +181,10 @@ class _Check:
             self.say(f"  {line}")
 
     def programs(self) -> None:
-        """What is called if it is there."""
+        """What is called if it is there; scoring programs: ``espnet-ext doctor``."""
+        found = shutil.which("sph2pipe") or "not found"
         self.say("programs")
-        for program, use in (
-            ("sph2pipe", "only for shorten-compressed audio (Fisher, CallHome)"),
-            ("sclite", "official scoring"),
-        ):
-            self.say(f"  {program}: {shutil.which(program) or 'not found'} ({use})")
+        self.say(f"  sph2pipe: {found} (only for shorten-compressed SPHERE)")
 
 
 def _kinds(paths: List[Path]) -> str:

@@ -75,10 +75,10 @@ def write_evaluation_set(
     if files.glm is not None:
         extra.update(mapping_files(files.glm, settings))
     rows: List[SetRow] = []
-    found: Dict[str, Any] = {
-        f"{files.name} audio files": len(files.audio),
-        f"{files.name} sides": len({u.recording_id for u in utterances}),
-    }
+    sides = {u.recording_id for u in utterances}
+    found: Dict[str, Any] = {f"{files.name} sides": len(sides)}
+    if sides.isdisjoint(files.audio):  # a file holds both sides of a call
+        found[f"{files.name} audio files"] = len(files.audio)
 
     def write(name: str, part: Stm, members: List[Utterance], **more: str) -> None:
         content = {"stm": part.to_text(), **extra, **more}

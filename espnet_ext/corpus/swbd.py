@@ -329,15 +329,6 @@ def _usable(
     return text, (start_s, end_s)
 
 
-def log_lonely_files(files: SwitchboardFiles, log: PreparationLog) -> None:
-    """Note transcripts without audio and audio without transcripts."""
-    for side, path in files.transcripts.items():
-        if audio_of_side(files.audio, side[:-2], side[-1]) is None:
-            log.drop(side, TRANSCRIPT_ALONE, str(path))
-    _log_unused_audio(files, log)
-    _warn_of_losses(log)
-
-
 def _log_unused_audio(files: SwitchboardFiles, log: PreparationLog) -> None:
     for name, path in files.audio.items():
         sides = [name] if name[-2:] in ("-A", "-B") else [f"{name}-A", f"{name}-B"]

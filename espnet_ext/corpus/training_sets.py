@@ -88,17 +88,8 @@ def write_training_sets(
     for number, (name, members) in enumerate(sets.items()):
         extra = {DROPPED: log.to_tsv(), **mark} if number == 0 else mark
         write_data_dir(data_dir / name, members, extra)
-    what = "words or noise" if profile.keep_noise_only else "words"
-    whole = set_row("all", utterances)
-    speakers = {u.speaker_id for u in utterances if u.speaker_id != u.recording_id}
     rows = [set_row(name, members) for name, members in sets.items()]
-    found: Dict[str, Any] = {
-        "Switchboard audio files": len(files.audio),
-        f"segments with {what}": whole.utterances,
-        f"hours with {what}": whole.hours,
-        f"sides with {what}": len({u.recording_id for u in utterances}),
-        "callers": len(speakers),
-    }
+    found = counts_of(files, utterances, settings)
     for row in rows:
         found[f"{row.name} utterances"] = row.utterances
         found[f"{row.name} hours"] = row.hours
@@ -110,6 +101,26 @@ def write_training_sets(
         "found": found,
         "sets": list(sets),
     }
+
+
+def counts_of(
+    files: SwitchboardFiles, utterances: List[Utterance], settings: Settings
+) -> Dict[str, Any]:
+    """Counts of the whole release, before it is split, to compare with the real one."""
+    noise_too = settings.text_profile().keep_noise_only
+    what = "words or noise" if noise_too else "words"
+    whole = set_row("all", utterances)
+    speakers = {u.speaker_id for u in utterances if u.speaker_id != u.recording_id}
+    found = {
+        f"segments with {what}": whole.utterances,
+        f"hours with {what}": whole.hours,
+        f"sides with {what}": len({u.recording_id for u in utterances}),
+    }
+    if not any(name[-2:] in ("-A", "-B") for name in files.audio):
+        found["Switchboard audio files"] = len(files.audio)
+    if speakers:
+        found["callers"] = len(speakers)
+    return found
 
 
 def _split(

@@ -22,7 +22,7 @@ def test_a_complete_tree_can_be_prepared():
     assert status == 0 and "! " not in said
     for title in ("Switchboard-1", "hub5e_00", "hub5e_01", "rt03s", "Fisher text"):
         assert title in said
-    assert "transcripts of 8 sides" in said
+    assert "transcripts of 8 sides" in said and "30 utterances" in said
     assert "audio: 4 sph" in said
     assert "a sample in the shape of LDC97S62" in said
     assert "2 transcripts" in said
@@ -67,6 +67,13 @@ def test_audio_and_transcripts_that_do_not_match_are_shown(ldc_tree):
     assert status == 0
     assert "transcript without audio: 2, first sw02001-A" in said
     assert "audio without transcript: 2, first sw03000-A" in said
+
+
+def test_a_broken_transcript_is_a_problem(ldc_tree):
+    path = next(ldc_tree.rglob("sw2001A-ms98-a-trans.text"))
+    path.write_text("sw2001A-ms98-a-0001 zero one yes\n")
+    status, said = checked(roots_below(ldc_tree))
+    assert status == 1 and f"! {path} line 1: found" in said
 
 
 def test_a_wrong_rate_is_a_problem(ldc_tree):

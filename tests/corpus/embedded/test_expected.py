@@ -1,4 +1,4 @@
-"""Each awkward line of the embedded corpus becomes the text that a person wrote down."""
+"""Each awkward line of the embedded corpus becomes what a person wrote down."""
 
 import re
 from pathlib import Path
