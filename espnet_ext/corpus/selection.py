@@ -3,8 +3,8 @@
 Switchboard's callers have talked to many others, so that no cut through the calls
 separates the speakers. Chosen speakers give all their calls to the selection set; the
 other sides of these calls are lost unless their speakers are chosen as well. Speakers
-with few calls, and those who have talked to chosen ones, are taken first: they lose
-the least.
+with the fewest calls are taken first, so that the set has many of them, and among these
+the ones who have talked to chosen ones, who lose the least.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def split_disjoint(
         size[utterance.speaker_id] += 1
     chosen: Set[str] = set()
     found = 0
-    for speaker in _in_order_of_loss(speaker_of, chosen):
+    for speaker in _in_order(speaker_of, chosen):
         if found >= wanted:
             break
         chosen.add(speaker)
@@ -62,7 +62,7 @@ def split_disjoint(
     return checked(Split(train, dev), f"disjoint, {wanted} utterances or more as dev")
 
 
-def _in_order_of_loss(speaker_of: Dict[str, str], chosen: Set[str]) -> Iterator[str]:
+def _in_order(speaker_of: Dict[str, str], chosen: Set[str]) -> Iterator[str]:
     """Yield speakers; after each the caller adds it to ``chosen``."""
     sides_of: Dict[str, List[str]] = defaultdict(list)
     others: Dict[str, List[str]] = defaultdict(list)
@@ -76,14 +76,14 @@ def _in_order_of_loss(speaker_of: Dict[str, str], chosen: Set[str]) -> Iterator[
     known = {s for s, sides in sides_of.items() if s not in sides}
     candidates = known or set(sides_of)
 
-    def loss(speaker: str) -> Tuple[float, int, bytes]:
-        """Sides lost for each side gained; then few calls; then a fixed shuffle."""
-        gained = len(sides_of[speaker])
+    def order(speaker: str) -> Tuple[int, int, bytes]:
+        """Sides gained; then sides lost; then a fixed shuffle."""
         saved = sum(other in chosen for other in others[speaker])
         lost = len(others[speaker]) - 2 * saved
-        return lost / gained, gained, hashlib.sha1(speaker.encode()).digest()
+        shuffle = hashlib.sha1(speaker.encode()).digest()
+        return len(sides_of[speaker]), lost, shuffle
 
     while candidates:
-        speaker = min(candidates, key=loss)
+        speaker = min(candidates, key=order)
         candidates.remove(speaker)
         yield speaker
