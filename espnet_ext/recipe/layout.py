@@ -45,7 +45,8 @@ class Layout:
     def __init__(self, options: RecipeOptions):
         self.options = options
         sets = CORPUS_SETS[options.corpus or "ldc"]
-        self.data = Path("data")
+        # your own sets are only read, and what is made of them lies apart
+        self.data = Path(options.dumpdir, "data") if options.datadir else Path("data")
         self.dump = Path(options.dumpdir) / "raw"
         self.exp = Path(options.expdir)
         self.unperturbed_train_set = options.train_set or sets.train
@@ -74,7 +75,7 @@ class Layout:
 
     @property
     def token_root(self) -> Path:
-        """data/[<lang>_]token_list"""
+        """data/[<lang>_]token_list (with --datadir: <dumpdir>/data/...)"""
         return self.data / "_".join([*self._language, "token_list"])
 
     @property

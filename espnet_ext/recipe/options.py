@@ -43,7 +43,9 @@ class RecipeOptions:
     stage: int = _general(1, "first stage; finished ones are still skipped")
     stop_stage: int = _general(10000, "last stage")
     skip_stages: str = _general("", "stages to leave out, for example '6 7 8'")
-    skip_data_prep: bool = _general(False, "leave out stages 1-5")
+    skip_data_prep: bool = _general(
+        False, "leave out stages 1-5; with --datadir only local/data.sh"
+    )
     skip_train: bool = _general(False, "leave out stages 2 and 4-11")
     skip_eval: bool = _general(False, "leave out stages 12-13")
     skip_packing: bool = _general(True, "leave out stage 14")
@@ -61,6 +63,7 @@ class RecipeOptions:
 
     corpus: str = _data("", "corpora to train and test on (empty: ldc)", CORPORA)
     size: str = _data("demo", "size of the embedded corpus", ("demo", "tiny"))
+    datadir: str = _data("", "folder of your own data directories, only read")
     train_set: str = _data("", "training set (empty: as the corpus has it)")
     valid_set: str = _data("", "validation set (empty: as the corpus has it)")
     test_sets: str = _data("", "test sets, blank-separated (empty: the corpus's)")

@@ -5,7 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Dict, List
 
-from espnet_ext.corpus.kaldi_dir import Utterance, read_data_dir, write_data_dir
+from espnet_ext.corpus.kaldi_dir import (
+    Utterance,
+    audio_of_entry,
+    read_data_dir,
+    write_data_dir,
+)
 from espnet_ext.errors import FormatError
 from espnet_ext.files import read_lines
 from espnet_ext.recipe.context import Context, split, write_spec
@@ -40,8 +45,9 @@ def _unit(context: Context, name: str) -> Unit:
     inputs = [source / "wav.scp"]
     inputs += [source / file for file in OPTIONAL if (source / file).exists()]
     if inputs[0].exists():
-        recordings = (line.split(maxsplit=1)[-1] for line in read_lines(inputs[0]))
-        inputs += [Path(audio) for audio in dict.fromkeys(recordings)]
+        entries = (line.split(maxsplit=1)[-1] for line in read_lines(inputs[0]))
+        files = (audio_of_entry(e, inputs[0], n)[0] for n, e in enumerate(entries, 1))
+        inputs += [Path(audio) for audio in dict.fromkeys(files)]
     outputs = ["wav.scp", "text", "utt2spk", SAMPLES_FILE, STAMP_FILE]
     return Unit(
         stage=3,

@@ -89,7 +89,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             "exp": layout.asr_exp.name,
             "data_hash": data_hash(reference_files(context)),
         },
-        note=NOTES.get(options.corpus, ""),
+        note="" if options.datadir else NOTES.get(options.corpus, ""),
     )
     if LOCAL_SCORE.exists():
         command = ["bash", str(LOCAL_SCORE)]
