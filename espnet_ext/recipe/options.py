@@ -84,7 +84,11 @@ class RecipeOptions:
     bpemode: str = _tokens(
         "unigram", "kind of BPE", ("unigram", "bpe", "word", "char", "subword_nmt")
     )
-    bpe_train_text: str = _tokens("", "text of the BPE (empty: the training text)")
+    bpe_train_text: str = _tokens(
+        "", "texts of the BPE, utterance id first (empty: the training text)"
+    )
+    bpe_codes: str = _tokens("", "merges to use instead of learning (subword_nmt)")
+    bpe_vocab: str = _tokens("", "their vocabulary as RETURNN has it (subword_nmt)")
     bpe_input_sentence_size: int = _tokens(100000000, "sentences read for the BPE")
     bpe_nlsyms: str = _tokens("", "file or comma list of symbols kept whole")
     bpe_char_cover: float = _tokens(1.0, "share of characters that BPE covers")

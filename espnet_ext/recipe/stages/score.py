@@ -9,6 +9,7 @@ from espnet_ext.recipe import subword_nmt
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.stages.common import given_options
+from espnet_ext.recipe.stages.tokens import kept_whole
 from espnet_ext.recipe.state import Due, Unit, digest
 
 LOCAL_SCORE = Path("local/score.sh")
@@ -56,7 +57,7 @@ def tokenizer(context: Context) -> Optional[Callable[[str], List[str]]]:
     if context.options.token_type != "bpe" or not layout.bpe_model.exists():
         return None
     if layout.subword_nmt:
-        return subword_nmt.cutter(layout.bpe_model)
+        return subword_nmt.load_cutter(layout.bpe_model, kept_whole(context))
     import sentencepiece
 
     model = sentencepiece.SentencePieceProcessor(model_file=str(layout.bpe_model))
