@@ -13,9 +13,9 @@ from espnet_ext.corpus import eval_set, splits
 from espnet_ext.corpus.acronyms import read_acronyms
 from espnet_ext.corpus.audio import AudioInfo, check_audio_files
 from espnet_ext.corpus.corpora import Sources, locate, missing_releases
-from espnet_ext.corpus.fisher import fisher_sentences
-from espnet_ext.corpus.kaldi_dir import read_data_dir, write_data_dir
+from espnet_ext.corpus.kaldi_dir import write_data_dir
 from espnet_ext.corpus.letter_rules import with_letter_rules
+from espnet_ext.corpus.lm_text import write_lm_text
 from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.ms98 import Profile, make_normaliser, profile_named
 from espnet_ext.corpus.report import SetRow, compare, set_row, table
@@ -23,7 +23,6 @@ from espnet_ext.corpus.stamp import Stamp, files_below
 from espnet_ext.corpus.swbd import read_conversation_list, switchboard_utterances
 from espnet_ext.corpus.validation import validate_data_dir
 from espnet_ext.errors import FormatError, MissingInputError, OptionError
-from espnet_ext.files import atomic_write
 
 STAGES = {
     1: "check the inputs",
@@ -296,28 +295,21 @@ class _Preparation:
         return {"glm": extended, "glm.release": glm}
 
     def prepare_text(self) -> None:
-        """Training text and Fisher, one sentence a line, in ``lm/train.txt``."""
-        train, target = self.data_dir / "train", self.data_dir / "lm" / "train.txt"
+        """Training text and Fisher in ``lm``, see ``lm_text``."""
+        train, target = self.data_dir / "train", self.data_dir / "lm"
         if not train.is_dir() and not self.sources.fisher:
             return
+        tests = [self.data_dir / files.name for files in self.sources.eval_sets]
+        tests = [folder for folder in tests if (folder / "text").exists()]
         inputs = [train / "text", *self.sources.fisher.values()]
-        settings = asdict(self.profile)
+        inputs += [folder / "text" for folder in tests]
+        settings = {**asdict(self.profile), "text": "with ids"}
         stamp = self._stamp(4, "text", settings, inputs)
         if self._is_needed(4, stamp, [target]):
-            lines = 0
-            with atomic_write(target) as file:
-                if train.is_dir():
-                    for utterance in read_data_dir(train):
-                        lines += 1
-                        file.write(utterance.text + "\n")
-                for sentence in fisher_sentences(self.sources.fisher, self.profile):
-                    lines += 1
-                    file.write(sentence + "\n")
-            found = {}
-            if self.sources.fisher:
-                found = {"Fisher transcripts": len(self.sources.fisher)}
-            log = [f"{lines:,} sentences in {target}"]
-            stamp.write([target], {"log": log, "found": found})
+            result = write_lm_text(
+                target, train, self.sources.fisher, self.profile, tests
+            )
+            stamp.write([target], result)
         self._use(stamp.result())
 
     def validate(self) -> None:

@@ -106,7 +106,10 @@ class RecipeOptions:
     lm_stats_dir: str = _lm("", "its statistics directory")
     lm_config: str = _lm("", "its training configuration")
     lm_args: str = _lm("", "options passed on to lm_train")
-    lm_train_text: str = _lm("", "its text (empty: dumpdir/raw/lm_train.txt)")
+    lm_train_text: str = _lm(
+        "", "its texts, utterance id first (empty: data/lm/text, or the transcripts)"
+    )
+    lm_max_same_text: int = _lm(0, "a sentence counts this often at most (0: always)")
     lm_dev_text: str = _lm("", "its validation text (empty: the valid set's)")
     lm_test_text: str = _lm("", "text for its perplexity (empty: first test set's)")
     lm_fold_length: int = _lm(150, "fold length of lm_train")
