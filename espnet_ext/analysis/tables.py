@@ -3,7 +3,7 @@
 import csv
 import math
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Union
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from espnet_ext.analysis.confidence import Interval
 from espnet_ext.analysis.scores import CORPUS_OF_PREFIX, Counts, Score
@@ -183,6 +183,21 @@ def write_results_markdown(
         )
     with atomic_write(path) as file:
         file.write("\n".join(lines) + "\n")
+
+
+def write_speaker_table(
+    by_speaker: Mapping[Tuple[str, str], Mapping[str, Counts]], path: PathLike
+) -> None:
+    """Write a CSV file with one line for each speaker of a (set, metric)."""
+    heads = "sentences words correct substitutions deletions insertions".split()
+    with atomic_write(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["set", "metric", "speaker", *heads, "errors", "error_rate"])
+        for (set_name, metric), speakers in by_speaker.items():
+            for speaker, counts in speakers.items():
+                numbers = [*counts.values()[:-1], counts.errors]
+                rate = f"{counts.error_rate:.3f}"
+                writer.writerow([set_name, metric, speaker, *numbers, rate])
 
 
 def csv_record(row: Row, facts: Dict[str, str]) -> Dict[str, str]:

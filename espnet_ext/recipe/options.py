@@ -144,7 +144,10 @@ class RecipeOptions:
     batch_size: int = _decoding(1, "utterances decoded at once")
     download_model: str = _decoding("", "packed model (zip) or model zoo tag to decode")
     scorer: str = _decoding(
-        "auto", "auto: sclite where present", ("auto", "sclite", "builtin")
+        "auto", "auto: sclite where present", ("auto", "sclite", "builtin", "both")
+    )
+    word_rules: str = _decoding(
+        "kaldi", "words that hub5 scoring is given", ("kaldi", "rwth")
     )
     score_opts: str = _decoding("", "only empty: scoring follows the hub5 rules")
     local_score_opts: str = _decoding("", "options passed on to local/score.sh")

@@ -1,6 +1,6 @@
 import pytest
 
-from espnet_ext.analysis.ctm import is_scored, make_ctm, write_ctm
+from espnet_ext.analysis.ctm import is_scored, make_ctm, split_letters, write_ctm
 from espnet_ext.analysis.kaldi_text import CoverageError
 from espnet_ext.errors import FormatError, MissingInputError
 
@@ -28,6 +28,19 @@ def test_noises_hesitations_and_partial_words_are_left_out(word):
 @pytest.mark.parametrize("word", ["uh-huh", "a", "well-known", "-out", "mhm", "hum"])
 def test_other_words_are_scored(word):
     assert is_scored(word)
+
+
+def test_the_originals_rules_leave_out_noise_tags_alone():
+    words = "uh [noise] th- <unk> yes".split()
+    assert [w for w in words if is_scored(w, "rwth")] == ["uh", "th-", "yes"]
+
+
+def test_letters_written_as_one_word_become_the_words_of_the_reference():
+    """Kaldi's scoring splits u._c._l._a. into four words of the CTM."""
+    assert split_letters("u._c._l._a. t._v.s p._c.'s") == [
+        *("u.", "c.", "l.", "a.", "t.", "v.s", "p.", "c.'s")
+    ]
+    assert split_letters("a_b i. okay_1 ._. x._") == "a_b i. okay_1 ._. x._".split()
 
 
 def test_a_ctm_line_has_times_in_milliseconds_and_a_confidence(experiment, tmp_path):
