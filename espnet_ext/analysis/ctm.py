@@ -15,7 +15,6 @@ dropped, reference/data.md section 6); Kaldi egs/swbd/s5c/local/score.sh.
 """
 
 import re
-
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Union
 

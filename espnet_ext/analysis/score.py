@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
-from espnet_ext.analysis import hub5, sclite, wer
+from espnet_ext.analysis import hub5, official, sclite, wer
 from espnet_ext.analysis.confidence import bootstrap_interval
 from espnet_ext.analysis.ctm import WORD_RULES, make_ctm, write_ctm
 from espnet_ext.analysis.provenance import (
@@ -292,4 +292,6 @@ def score_experiment(
         exp_dir, scores, rows, facts=facts, versions=versions, note=note, worst=worst
     )
     print(summary_table(rows))
+    for line in official.warnings(rows):
+        print(f"warning: {line}", file=sys.stderr)
     return scores

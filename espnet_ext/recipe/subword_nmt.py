@@ -199,7 +199,9 @@ def cut_file(
             unknown.setdefault(piece, utterance)
         lines.append(f"{utterance} {' '.join(pieces)}\n")
     if unknown and must_be_known:
-        shown = ", ".join(f"{p!r} in {u}" for p, u in list(unknown.items())[:SHOWN_PIECES])
+        shown = ", ".join(
+            f"{p!r} in {u}" for p, u in list(unknown.items())[:SHOWN_PIECES]
+        )
         raise FormatError(
             f"{len(unknown)} piece(s) are not in the vocabulary: {shown}",
             where=source,

@@ -80,7 +80,9 @@ def test_an_experiment_of_stock_espnet_is_scored_as_it_lies(
     import shutil
 
     exp = experiment / "exp/asr_x"
-    stock = exp / "decode_asr_lm_lm_train_lm_en_bpe2000_valid.loss.ave_asr_model_valid.acc"
+    stock = (
+        exp / "decode_asr_lm_lm_train_lm_en_bpe2000_valid.loss.ave_asr_model_valid.acc"
+    )
     (exp / "decode").rename(stock)
     for extra in ("token", "token_int", "score"):
         shutil.copy(stock / "hub/text", stock / "hub" / extra)

@@ -14,9 +14,11 @@ from espnet_ext.errors import AudioError, FormatError, MissingInputError, Option
 from tests.shared import REPOSITORY
 
 # Lee and Hon 1989, table I
-PHONES = """iy ih eh ae ix ax ah uw ux uh ao aa ey ay oy aw ow l el r y w er axr m em n en
+PHONES = (
+    """iy ih eh ae ix ax ah uw ux uh ao aa ey ay oy aw ow l el r y w er axr m em n en
 nx ng eng ch jh dh b d dx g p t k z zh v f th s sh hh hv pcl tcl kcl bcl dcl gcl epi h#
 pau q ax-h""".split()
+)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Your own data directories: checked, taken over, and the whole recipe on real speech."""
+"""Your own data directories: checked, taken over, and decoded in the end."""
 
 import os
 from pathlib import Path
@@ -48,9 +48,7 @@ def test_sets_are_taken_over_and_theirs_stay_as_they_are(theirs):
         taken = read_data_dir(f"dump/data/{name}")
         original = read_data_dir(theirs / name)
         ids = [(u.utterance_id, u.text, u.start_s, u.channel) for u in taken]
-        assert ids == [
-            (u.utterance_id, u.text, u.start_s, u.channel) for u in original
-        ]
+        assert ids == [(u.utterance_id, u.text, u.start_s, u.channel) for u in original]
         assert all(Path(u.audio_path).is_file() for u in taken)
     assert (Path("dump/data/rt03s/stm")).read_text() == "x A x 0 1 yeah\n"
 
@@ -149,7 +147,8 @@ def test_commands_that_only_decode_are_read_as_their_file(theirs, command):
 # AN4: recorded speech at 16 kHz in SPHERE files
 
 AN4_SETS = {
-    "an4_train": "fash/an251-fash-b fash/an253-fash-b fbbh/cen8-fbbh-b mwhw/an152-mwhw-b",
+    "an4_train": "fash/an251-fash-b fash/an253-fash-b fbbh/cen8-fbbh-b "
+    "mwhw/an152-mwhw-b",
     "an4_dev": "mwhw/cen8-mwhw-b",
     "an4_test": "fcaw/cen8-fcaw-b mmxg/cen8-mmxg-b",
 }

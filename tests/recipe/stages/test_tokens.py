@@ -122,7 +122,7 @@ def test_a_merge_that_gives_a_piece_outside_the_vocabulary_is_undone(recipe):
     sentences = texts("dump/raw/train/text")
     pieces = subword_nmt.read_vocabulary(NMT_FOLDER / "bpe.vocab")
     characters = {c + end for t in sentences for c in t for end in ("", "@@")} - {" "}
-    (longest, *_) = sorted(set(pieces) - characters, key=len, reverse=True)
+    longest, *_ = sorted(set(pieces) - characters, key=len, reverse=True)
     rest = sorted({*pieces, *characters} - {longest})
     subword_nmt.write_vocabulary(rest, recipe / "bpe.vocab")
     (recipe / "bpe.codes").write_text((NMT_FOLDER / "bpe.codes").read_text())
