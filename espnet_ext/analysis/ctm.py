@@ -81,8 +81,8 @@ def make_ctm(
     """The CTM of a decoded set.
 
     Args:
-        data_dir: Has segments and, unless recordings are called ``file-A``,
-            reco2file_and_channel.
+        data_dir: Has segments (without: each recording is an utterance) and, unless
+            recordings are called ``file-A``, reco2file_and_channel.
         hypotheses: File ``utterance-id words...`` for every line of segments.
         rules: One of WORD_RULES.
 
@@ -94,7 +94,7 @@ def make_ctm(
         FormatError: A recording has no file and channel.
     """
     data_dir = Path(data_dir)
-    places = read_segments(data_dir / "segments")
+    places = places_of(data_dir)
     texts = read_hypotheses(hypotheses, places)
     sides_path = data_dir / "reco2file_and_channel"
     sides: Dict = read_sides(sides_path) if sides_path.exists() else {}
@@ -111,6 +111,26 @@ def make_ctm(
     words = [word for word in words if is_scored(word.word, rules)]
     words.sort(key=lambda word: word[:3])
     return words
+
+
+def places_of(data_dir: Path) -> Dict[str, Place]:
+    """Place of each utterance; the audio tells where one without an end ends."""
+    segments = data_dir / "segments"
+    places = read_segments(segments) if segments.exists() else {}
+    if places and all(place.end is not None for place in places.values()):
+        return places
+    from espnet_ext.corpus.audio import audio_info
+    from espnet_ext.corpus.kaldi_dir import read_data_dir
+
+    def end(utterance) -> float:
+        if utterance.end_s is not None:
+            return utterance.end_s
+        return audio_info(utterance.audio_path).duration_s
+
+    return {
+        u.utterance_id: Place(u.recording_id, u.start_s, end(u))
+        for u in read_data_dir(data_dir)
+    }
 
 
 def _side_of_name(recording: str):

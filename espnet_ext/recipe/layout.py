@@ -59,6 +59,17 @@ class Layout:
             raise OptionError("there is no test set", where="--test_sets")
 
     @property
+    def trains(self) -> bool:
+        """Whether a model is trained at all, or only used."""
+        return not (self.options.skip_train or self.options.download_model)
+
+    @property
+    def sets(self) -> List[str]:
+        """The sets whose audio is dumped, each once."""
+        trained = [self.train_set, self.valid_set] if self.trains else []
+        return list(dict.fromkeys([*trained, *self.decode_sets]))
+
+    @property
     def decode_sets(self) -> List[str]:
         """The sets that are decoded and scored."""
         first = [self.valid_set] if self.options.eval_valid_set else []

@@ -31,8 +31,8 @@ IN_AN_ARCHIVE = re.compile(r"\.ark:\d+$")
 def names(context: Context) -> List[str]:
     """The sets that are taken over, each once."""
     layout = context.layout
-    wanted = [layout.unperturbed_train_set, layout.valid_set, *layout.test_sets]
-    return list(dict.fromkeys(wanted))
+    given = {layout.train_set: layout.unperturbed_train_set}
+    return [given.get(name, name) for name in layout.sets]
 
 
 def require_sets(options: RecipeOptions, wanted: List[str]) -> None:

@@ -111,7 +111,9 @@ def check(options: RecipeOptions) -> None:
     if options.seed and not options.seed.isdigit():
         raise OptionError(f"{options.seed!r} is not a whole number", where="--seed")
     if options.datadir:  # it may hold any number of sets
-        for name in ("train_set", "valid_set", "test_sets"):
+        used_alone = options.skip_train or options.download_model
+        needed = ("train_set", "valid_set", "test_sets")[2 if used_alone else 0 :]
+        for name in needed:
             if not getattr(options, name).strip():
                 raise OptionError(
                     f"--datadir needs --{name}",

@@ -50,6 +50,25 @@ def test_a_ctm_line_has_times_in_milliseconds_and_a_confidence(experiment, tmp_p
     assert first == "en_1 A 0.000 0.450 he 0.99"
 
 
+def test_without_segments_each_recording_is_an_utterance(experiment):
+    data, hyp = experiment / "data/hub", experiment / "exp/asr_x/decode/hub/text"
+    for name in ("segments", "text", "utt2spk"):
+        (data / name).unlink()
+    hyp.write_text("en_1-A yes he is here\nen_1-B\nsw_2-A fact\n")
+    words = make_ctm(data, hyp)
+    last = [(word.file, word.channel, word.word) for word in words][-2:]
+    assert last == [("en_1", "A", "here"), ("sw_2", "A", "fact")]
+    assert words[0].duration == pytest.approx(0.9 * 4 / 4)  # the audio has 4 s
+
+
+def test_a_segment_without_an_end_lasts_as_long_as_its_audio(experiment):
+    data, hyp = experiment / "data/hub", experiment / "exp/asr_x/decode/hub/text"
+    lines = (data / "segments").read_text().replace("en_1-A 0 2", "en_1-A 1 -1")
+    (data / "segments").write_text(lines)
+    words = make_ctm(data, hyp)
+    assert words[0].duration == pytest.approx(0.9 * 3 / 4)  # from 1 s to 4 s
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -75,6 +75,18 @@ def test_sets_that_are_not_named_are_asked_for(missing):
         parse(["--datadir", "theirs/data", *words])
 
 
+def test_a_model_that_exists_needs_the_test_sets_alone(theirs):
+    words = ("--datadir", "theirs/data", "--download_model", "m.zip")
+    with pytest.raises(OptionError, match="test_sets"):
+        parse(list(words))
+    words += ("--test_sets", "rt03s")
+    for number in (1, 3):
+        facts = run_stage(number, *words)
+        assert list(facts) == ["rt03s"]
+    assert len(read_lines("dump/raw/rt03s/wav.scp")) == SETS["rt03s"]
+    assert {2, 4, 5, 10, 11, 14} <= set(skipped_stages(parse(list(words))))
+
+
 def test_a_set_that_is_not_there_names_those_that_are(theirs):
     with pytest.raises(MissingInputError, match="dev, rt03s, train") as caught:
         data.units(context(*OWN, "--train_set", "trian"))

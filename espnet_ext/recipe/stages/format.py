@@ -34,9 +34,7 @@ def dumped_dir(layout: Layout, name: str) -> Path:
 
 def units(context: Context) -> List[Unit]:
     """One unit a set."""
-    layout = context.layout
-    names = [layout.train_set, layout.valid_set, *layout.test_sets]
-    return [_unit(context, name) for name in dict.fromkeys(names)]
+    return [_unit(context, name) for name in context.layout.sets]
 
 
 def _unit(context: Context, name: str) -> Unit:
