@@ -16,9 +16,9 @@ def get_parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="espnet-ext score",
-        description="Score hypotheses (EXP/DECODE/SET/text) against DATA/SET and write "
-        "RESULTS.md, results.csv and index.html into EXP. Sets with stm and glm are "
-        "scored by NIST's rules as well.",
+        description="Score hypotheses (EXP/DECODE/SET/text) against DATA/SET. Writes "
+        "RESULTS.md, results.csv and, for the last decode directory, index.html into "
+        "EXP. Sets with stm and glm are scored by NIST's rules as well.",
     )
     parser.add_argument("--exp", required=True, help="experiment directory")
     parser.add_argument(
@@ -28,7 +28,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--sets", default="", help='names: "hub5e_00 rt03s" (default: all decoded ones)'
     )
     parser.add_argument(
-        "--decode", help="decode directory inside EXP; not needed if there is just one"
+        "--decode",
+        help="decode directory inside EXP, or all; not needed if there is just one",
     )
     parser.add_argument(
         "--scorer",
@@ -58,13 +59,22 @@ def decoded_sets(decode_dir: Path) -> List[str]:
     return sorted(path.parent.name for path in decode_dir.glob("*/text"))
 
 
-def find_decode_dir(exp_dir: Path, test_sets: Sequence[str]) -> str:
-    """The only directory of an experiment that holds hypotheses of the sets (or any).
+def find_decode_dirs(
+    exp_dir: Path, wanted: Optional[str], test_sets: Sequence[str]
+) -> List[str]:
+    """Names of the decode directories to score.
+
+    Args:
+        exp_dir: The experiment.
+        wanted: A name, "all", or None for the only one there is.
+        test_sets: It has to hold hypotheses of one of them (empty: of any set).
 
     Raises:
         MissingInputError: There is none.
-        OptionError: There are several.
+        OptionError: There are several, and none is named.
     """
+    if wanted and wanted != "all":
+        return [wanted]
     found = sorted(
         path.name
         for path in (exp_dir.iterdir() if exp_dir.is_dir() else ())
@@ -77,13 +87,13 @@ def find_decode_dir(exp_dir: Path, test_sets: Sequence[str]) -> str:
             expected="DECODE/SET/text",
             next_step="decode first (stage 12)",
         )
-    if len(found) > 1:
+    if len(found) > 1 and not wanted:
         raise OptionError(
             f"{len(found)} decode directories: {', '.join(found)}",
             where=exp_dir,
-            next_step=f"--decode {found[0]}",
+            next_step=f"--decode {found[0]}, or --decode all",
         )
-    return found[0]
+    return found
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -93,22 +103,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     def run() -> None:
         options = get_parser().parse_args(argv)
         exp_dir, test_sets = Path(options.exp), options.sets.split()
-        decode = options.decode or find_decode_dir(exp_dir, test_sets)
-        test_sets = test_sets or decoded_sets(exp_dir / decode)
         bpemodel = options.bpemodel or model_of_experiment(exp_dir)
-        score_experiment(
-            exp_dir,
-            decode,
-            options.data,
-            test_sets,
-            scorer=options.scorer,
-            word_rules=options.word_rules,
-            tokenize=load_tokenizer(bpemodel) if bpemodel else None,
-            provenance={"command": shlex.join(["espnet-ext", "score", *argv])},
-            note=options.note,
-            worst=options.worst,
-            bootstrap_seed=options.seed,
-        )
+        for decode in find_decode_dirs(exp_dir, options.decode, test_sets):
+            score_experiment(
+                exp_dir,
+                decode,
+                options.data,
+                test_sets or decoded_sets(exp_dir / decode),
+                scorer=options.scorer,
+                word_rules=options.word_rules,
+                tokenize=load_tokenizer(bpemodel) if bpemodel else None,
+                provenance={"command": shlex.join(["espnet-ext", "score", *argv])},
+                note=options.note,
+                worst=options.worst,
+                bootstrap_seed=options.seed,
+            )
         print(f"report: {exp_dir / 'index.html'}")
 
     return run_main(run)

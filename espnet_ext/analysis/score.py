@@ -16,6 +16,7 @@ from espnet_ext.analysis.provenance import (
 )
 from espnet_ext.analysis.report import write_report
 from espnet_ext.analysis.scores import Score, subsets, sum_counts
+from espnet_ext.analysis.stored_rows import store_rows, stored_rows
 from espnet_ext.analysis.tables import (
     ALL,
     Row,
@@ -220,8 +221,10 @@ def score_experiment(
     """Score all sets of one decode directory, write the reports, print one table.
 
     Reads EXP/DECODE/SET/text and DATA/SET/{text,utt2spk,segments,stm,glm,wav.scp,
-    reco2file_and_channel}. Writes EXP/DECODE/SET/score_{wer,cer,ter,hub5}/ and
-    EXP/{RESULTS.md,results.csv,index.html,report/} and EXP/DECODE/speakers.csv.
+    reco2file_and_channel}. Writes EXP/DECODE/SET/score_{wer,cer,ter,hub5}/,
+    EXP/DECODE/{speakers.csv,result_rows.json} and
+    EXP/{RESULTS.md,results.csv,index.html,report/}; RESULTS.md lists all decode
+    directories that were scored.
 
     Args:
         exp_dir: Experiment directory, for example exp/asr_train_demo_raw_bpe80.
@@ -272,11 +275,11 @@ def score_experiment(
         decode=decode_dir_name, config_hash=file_hash(config), git_hash=git_hash()
     )
     versions = environment(config)
+    store_rows(rows, exp_dir / decode_dir_name)
     write_results_markdown(
-        rows,
+        stored_rows(exp_dir),
         exp_dir / "RESULTS.md",
         exp=facts["exp"],
-        decode=decode_dir_name,
         environment=versions,
         note=note,
     )

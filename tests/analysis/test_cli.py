@@ -29,6 +29,29 @@ def test_several_decode_directories_need_a_choice(experiment, capsys):
     assert main(options(experiment)) == 1
     assert "--decode decode" in capsys.readouterr().err
     assert main(options(experiment, "--decode", "decode")) == 0
+    words = options(experiment, "--decode", "all")
+    words[words.index("hub plain")] = "plain"
+    assert main(words) == 0
+    results = (experiment / "exp/asr_x/RESULTS.md").read_text()
+    assert "|decode/plain|2|4|" in results and "|decode_beam/plain|2|4|" in results
+
+
+def test_results_of_one_decode_directory_stay_when_another_is_scored(experiment):
+    import shutil
+
+    exp = experiment / "exp/asr_x"
+    assert main(options(experiment)) == 0
+    shutil.copytree(exp / "decode/plain", exp / "decode_beam/plain")
+    words = options(experiment, "--decode", "decode_beam")
+    words[words.index("hub plain")] = "plain"
+    assert main(words) == 0
+    table = (exp / "RESULTS.md").read_text().partition("### WER\n")[2]
+    rows = [line.split("|")[1] for line in table.splitlines() if line[:2] == "|d"]
+    expected = ["dataset", "decode/hub", "decode/plain", "decode_beam/plain"]
+    assert rows[:4] == expected
+    (exp / "decode/result_rows.json").write_text("[{}]")  # of another version
+    assert main(words) == 0
+    assert "|decode/hub|" not in (exp / "RESULTS.md").read_text()
 
 
 def test_bad_input_ends_with_a_message_and_a_status(experiment, capsys):

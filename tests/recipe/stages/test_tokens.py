@@ -189,3 +189,17 @@ def test_characters_and_words_are_counted_by_espnet(recipe):
     words = read_lines("data/en_token_list/word/tokens.txt")
     expected = {w for text in texts("dump/raw/lm_train.txt") for w in text.split()}
     assert set(words[2:-1]) == expected
+
+
+@pytest.mark.slow
+def test_labels_of_an_imported_model_are_the_lines_of_the_token_list(recipe):
+    from espnet_ext.interop.returnn import label_ids
+
+    run_stage(5, *NMT)
+    original = ast.literal_eval((NMT_FOLDER / "bpe.vocab").read_text())
+    tokens = read_lines(NMT_FOLDER / "tokens.txt")
+    ids = label_ids(max(original.values()) + 1, bos=original["<s>"])
+    names = {"<s>": "<sos/eos>", "</s>": "<sos/eos>", "UNK": "<unk>"}
+    assert len(ids) + 1 == len(tokens) and tokens[0] == "<blank>"
+    for label, number in original.items():
+        assert tokens[ids[number]] == names.get(label, label)
