@@ -1,5 +1,7 @@
 """The text of language models: ids, sizes by source, overlap with test sets."""
 
+import dataclasses
+
 import pytest
 
 from espnet_ext.corpus.fisher import find_transcripts
@@ -8,6 +10,7 @@ from espnet_ext.corpus.lm_text import write_lm_text
 from espnet_ext.corpus.ms98 import PROFILES
 from espnet_ext.files import read_lines
 
+LETTERS = dataclasses.replace(PROFILES["rwth"], acronyms="letters")
 LONG = "well i was born and raised in new jersey"
 
 
@@ -34,7 +37,7 @@ def made(tmp_path):
     calls = find_transcripts([fisher])
     tests = [write_set(tmp_path / "hub5e_00", LONG, "okay", LONG + " there")]
     tests.append(write_set(tmp_path / "rt03s", "yeah"))
-    result = write_lm_text(tmp_path / "lm", train, calls, PROFILES["rwth"], tests)
+    result = write_lm_text(tmp_path / "lm", train, calls, LETTERS, tests)
     return tmp_path / "lm", result
 
 
@@ -66,6 +69,6 @@ def test_test_sentences_in_it_are_counted_and_warned_of(made):
 
 def test_without_fisher_the_transcripts_alone_are_the_text(tmp_path):
     train = write_set(tmp_path / "train", "yeah")
-    result = write_lm_text(tmp_path / "lm", train, {}, PROFILES["rwth"])
+    result = write_lm_text(tmp_path / "lm", train, {}, LETTERS)
     assert read_lines(tmp_path / "lm/text") == ["sw0-A_0 yeah"]
     assert result["found"] == {} and result["warnings"] == []
