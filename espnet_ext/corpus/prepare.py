@@ -18,8 +18,8 @@ from espnet_ext.corpus.evaluation_sets import (
     set_names,
     write_evaluation_set,
 )
-from espnet_ext.corpus.fisher import fisher_sentences
-from espnet_ext.corpus.kaldi_dir import Utterance, read_data_dir
+from espnet_ext.corpus.kaldi_dir import Utterance
+from espnet_ext.corpus.lm_text import write_lm_text
 from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.report import SetRow, compare, table
 from espnet_ext.corpus.settings import Settings
@@ -253,30 +253,23 @@ class _Preparation:
                 shutil.rmtree(self.data_dir / name, ignore_errors=True)
 
     def prepare_text(self) -> None:
-        """Training text and Fisher, one sentence a line, in ``lm/train.txt``."""
+        """Training text and Fisher in ``lm``, see ``lm_text``."""
         train = self.data_dir / SPLITS[self.split or "list"][0]
-        target = self.data_dir / "lm" / "train.txt"
+        target = self.data_dir / "lm"
         if not train.is_dir() and not self.sources.fisher:
             return
+        tests = [self.data_dir / files.name for files in self.sources.eval_sets]
+        tests = [folder for folder in tests if (folder / "text").exists()]
         inputs = [train / "text", *self.sources.fisher.values()]
-        settings = asdict(self.profile)
+        inputs += [folder / "text" for folder in tests]
+        settings = {**asdict(self.profile), "text": "with ids"}
         stamp = self._stamp(4, "text", settings, inputs)
         if self._is_needed(4, stamp, [target]):
-            lines = 0
-            with atomic_write(target) as file:
-                if train.is_dir():
-                    for utterance in read_data_dir(train):
-                        lines += 1
-                        file.write(utterance.text + "\n")
-                for sentence in fisher_sentences(self.sources.fisher, self.profile):
-                    lines += 1
-                    file.write(sentence + "\n")
-            found = {}
-            if self.sources.fisher:
-                found = {"Fisher transcripts": len(self.sources.fisher)}
-            log = [f"{lines:,} sentences in {target}"]
-            stamp.write([target], {"log": log, "found": found})
-        self._use(stamp.result(), "text")
+            result = write_lm_text(
+                target, train, self.sources.fisher, self.profile, tests
+            )
+            stamp.write([target], result)
+        self._use(stamp.result(), "text of language models")
 
     def validate(self) -> None:
         names = list(SPLITS[self.split]) if self.split else []
@@ -320,7 +313,7 @@ class _Preparation:
         self.report.warnings += result.get("warnings", [])
         self.found.update(result.get("found", {}))
         log = result.get("log", [])
-        if log and part != "text":
+        if log:
             self.report.left_out[part] = log
         for line in log:
             self.say(f"  {line}")

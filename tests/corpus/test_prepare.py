@@ -47,7 +47,7 @@ def test_every_set_comes_out_complete(ldc_tree, tmp_path):
     sizes = {row.name: row.utterances for row in report.rows}
     assert sizes == {"train": 32, "dev": 16, "rt03s": 2, "rt03s_swbd": 2}
     assert {u.recording_id[:7] for u in read_data_dir(data / "dev")} == {"sw02005"}
-    assert (data / "lm" / "train.txt").read_text().splitlines()[-1] == "hello u s"
+    assert (data / "lm" / "text").read_text().endswith("-000160 hello u s\n")
     texts = [u.text for u in read_data_dir(data / "rt03s")]
     assert texts == ["hello d c", ""]
     assert (data / "rt03s" / "glm.release").read_text() == GLM
@@ -109,7 +109,7 @@ def test_kaldi_profile_takes_the_first_utterances_and_keeps_noise(ldc_tree, tmp_
     assert sizes["train_nodup"] == 43 and sizes["train_dev"] == 5
     assert not (tmp_path / "data" / "train").exists()
     assert any("conversation(s) are in the training" in w for w in report.warnings)
-    assert (tmp_path / "data" / "lm" / "train.txt").read_text().endswith("u._s.\n")
+    assert (tmp_path / "data" / "lm" / "text").read_text().endswith("u._s.\n")
     assert (tmp_path / "data" / "rt03s" / "glm").read_text() == GLM
 
 

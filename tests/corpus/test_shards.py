@@ -42,11 +42,13 @@ def contents(folder: Path):
     }
 
 
-def prepared(folder: Path, cluster: Cluster):
+def prepared(folder: Path, cluster: Cluster, monkeypatch):
+    folder.mkdir()
+    monkeypatch.chdir(folder)  # the report names paths
     root = shared_file("data/ldc-mini/ORIGIN.md").parent
     prepare(
         roots_below(root),
-        folder,
+        Path("data"),
         settings=SETTINGS,
         cluster=cluster,
         say=lambda line: None,
@@ -54,20 +56,20 @@ def prepared(folder: Path, cluster: Cluster):
     return contents(folder)
 
 
-def test_one_two_and_eight_shards_give_the_same_bytes(tmp_path):
-    one = prepared(tmp_path / "1" / "data", Cluster(workers=1, shards=1))
+def test_one_two_and_eight_shards_give_the_same_bytes(tmp_path, monkeypatch):
+    one = prepared(tmp_path / "1", Cluster(workers=1, shards=1), monkeypatch)
     assert len(one) > 60
     for shards in (2, 8):
         cluster = Cluster(workers=1, shards=shards)
-        assert prepared(tmp_path / str(shards) / "data", cluster) == one
+        assert prepared(tmp_path / str(shards), cluster, monkeypatch) == one
 
 
 @pytest.mark.slow
-def test_shards_in_processes_of_dask_give_the_same_bytes(tmp_path):
-    one = prepared(tmp_path / "1" / "data", Cluster(workers=1, shards=1))
+def test_shards_in_processes_of_dask_give_the_same_bytes(tmp_path, monkeypatch):
+    one = prepared(tmp_path / "1", Cluster(workers=1, shards=1), monkeypatch)
     for shards in (2, 8):
         cluster = Cluster(workers=2, shards=shards)
-        assert prepared(tmp_path / str(shards) / "data", cluster) == one
+        assert prepared(tmp_path / str(shards), cluster, monkeypatch) == one
 
 
 @pytest.mark.slow

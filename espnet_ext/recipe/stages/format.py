@@ -11,7 +11,12 @@ from typing import Dict, List, Tuple
 
 from espnet_ext.corpus.concatenation import PARTS_FILE, parse_parts
 from espnet_ext.corpus.cuts import Cut, number_of_samples
-from espnet_ext.corpus.kaldi_dir import Utterance, read_data_dir, write_data_dir
+from espnet_ext.corpus.kaldi_dir import (
+    Utterance,
+    audio_of_entry,
+    read_data_dir,
+    write_data_dir,
+)
 from espnet_ext.corpus.shards import split
 from espnet_ext.corpus.training_sets import MARK
 from espnet_ext.errors import FormatError
@@ -49,9 +54,7 @@ def dumped_dir(layout: Layout, name: str) -> Path:
 
 def units(context: Context) -> List[Unit]:
     """One unit a set."""
-    layout = context.layout
-    names = [layout.train_set, layout.valid_set, *layout.test_sets]
-    return [_unit(context, name) for name in dict.fromkeys(names)]
+    return [_unit(context, name) for name in context.layout.sets]
 
 
 def _unit(context: Context, name: str) -> Unit:
@@ -60,8 +63,9 @@ def _unit(context: Context, name: str) -> Unit:
     inputs = [source / "wav.scp"]
     inputs += [source / file for file in OPTIONAL if (source / file).exists()]
     if inputs[0].exists():
-        recordings = (line.split(maxsplit=1)[-1] for line in read_lines(inputs[0]))
-        inputs += [Path(audio) for audio in dict.fromkeys(recordings)]
+        entries = (line.split(maxsplit=1)[-1] for line in read_lines(inputs[0]))
+        files = (audio_of_entry(e, inputs[0], n)[0] for n, e in enumerate(entries, 1))
+        inputs += [Path(audio) for audio in dict.fromkeys(files)]
     outputs = ["wav.scp", "text", "utt2spk", SAMPLES_FILE, STAMP_FILE]
     outputs += [CUTS_FILE] if context.options.audio_format == IN_PLACE else []
     return Unit(
