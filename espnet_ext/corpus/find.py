@@ -18,6 +18,8 @@ PathLike = Union[str, Path]
 
 # the original first: a converted copy beside it adds nothing
 AUDIO_SUFFIXES = (".sph", ".wav", ".flac")
+# what text files of the releases are written in where they are not ASCII
+OLD_ENCODING = "latin-1"
 ONE_SIDE = re.compile(r"^(.*\d)(?:[-_.]?([ab])|[-_.]([12]))$")
 SIDE_NAMES = {"a": "A", "b": "B", "1": "A", "2": "B"}
 

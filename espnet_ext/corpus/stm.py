@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple, Union
 
+from espnet_ext.corpus.find import OLD_ENCODING
 from espnet_ext.corpus.kaldi_dir import format_time, hundredths
 from espnet_ext.errors import FormatError
 from espnet_ext.files import read_lines
@@ -82,7 +83,7 @@ def read_stm(path: PathLike) -> Stm:
     Raises:
         MissingInputError, FormatError: Named with file and line.
     """
-    return parse_stm(read_lines(path), where=path)
+    return parse_stm(read_lines(path, or_else=OLD_ENCODING), where=path)
 
 
 def parse_stm(lines: Iterable[str], where: object = None) -> Stm:

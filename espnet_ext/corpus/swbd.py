@@ -179,6 +179,8 @@ def read_callers(path: Path) -> Dict[str, str]:
         fields = [value.strip() for value in row]
         if not any(fields):
             continue
+        if number == 1 and not fields[0].isdigit():
+            continue  # the names of the columns
         try:
             call, pin_a, pin_b = int(fields[0]), int(fields[2]), int(fields[3])
         except (IndexError, ValueError):

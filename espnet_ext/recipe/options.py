@@ -55,6 +55,10 @@ class RecipeOptions:
     ngpu: int = _general(1, "GPUs for training (0: CPU)")
     num_nodes: int = _general(1, "machines for training; only 1 here")
     nj: int = _general(32, "parallel jobs of data preparation and statistics")
+    cluster: str = _option(
+        "local", "General", "where stage 3 writes audio", ("local", "slurm")
+    )
+    slurm_opts: str = _general("", "of its jobs: 'queue=short account=me memory=4GB'")
     inference_nj: int = _general(32, "parallel jobs of decoding")
     gpu_inference: bool = _general(False, "decode on the GPU")
     dumpdir: str = _general("dump", "directory for formatted data")

@@ -169,6 +169,8 @@ def test_the_caller_table_may_have_blanks_and_empty_lines(tmp_path):
     path = tmp_path / "conv_tab.csv"
     path.write_text("2001, 1, 1028, 1062, 350\n\n2002,1,1028,1083,350\n")
     assert read_callers(path)["sw02002-B"] == "sw1083"
+    path.write_text('"conv","side","caller A","caller B"\n2001,1,1028,1062\n')
+    assert read_callers(path) == {"sw02001-A": "sw1028", "sw02001-B": "sw1062"}
     path.write_text("2001, 1, nobody\n")
     with pytest.raises(FormatError, match="conv_tab.csv line 1"):
         read_callers(path)

@@ -21,8 +21,9 @@ from espnet_ext.corpus.shards import split
 from espnet_ext.corpus.training_sets import MARK
 from espnet_ext.errors import FormatError
 from espnet_ext.files import read_lines
+from espnet_ext.recipe.cluster_jobs import cluster_of, parts, run_jobs_on
 from espnet_ext.recipe.context import Context, write_spec
-from espnet_ext.recipe.jobs import Job, cores, run_jobs
+from espnet_ext.recipe.jobs import Job
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.parse import sampling_rate
@@ -104,7 +105,7 @@ def format_set(context: Context, target: Path, audio: Path, resume: bool) -> str
     items = _items(context, target.name, audio)
     logs = context.layout.dump / "logs" / target.name
     jobs, tables = [], []
-    for number, part in enumerate(split(items, _parallel(context)), start=1):
+    for number, part in enumerate(split(items, parts(context)), start=1):
         tables.append(logs / f"format.{number}.txt")
         spec = {
             "rate": rate,
@@ -117,15 +118,11 @@ def format_set(context: Context, target: Path, audio: Path, resume: bool) -> str
         log = logs / f"format.{number}.log"
         name = f"formatting {target.name} {number}"
         jobs.append(Job(name, command, log, weight=len(part)))
-    run_jobs(jobs, parallel=len(jobs), label=f"formatting {target.name}")
+    run_jobs_on(cluster_of(context), jobs, f"formatting {target.name}")
     rows = [line.split() for table in tables for line in read_lines(table)]
     _write_dir(context, target, items, rows)
     total_s = sum(int(count) for _, count, _ in rows) / rate
     return f"{len(rows)} utterances, {hours(total_s)}, {rate} Hz ({target})"
-
-
-def _parallel(context: Context) -> int:
-    return min(context.options.nj, cores())
 
 
 def _items(context: Context, name: str, audio: Path) -> List[dict]:
@@ -144,14 +141,14 @@ def _items(context: Context, name: str, audio: Path) -> List[dict]:
 
 def cuts_of_set(source: Path, rate: int) -> List[Tuple[Utterance, Cut]]:
     """Each utterance of a data directory, and what its samples are made of."""
-    speeds, parts = {}, {}
+    speeds, spans_of = {}, {}
     if (source / SPEED_FILE).exists():
         speeds = dict(line.split() for line in read_lines(source / SPEED_FILE))
     if (source / PARTS_FILE).exists():
-        parts = parse_parts(read_lines(source / PARTS_FILE), source / PARTS_FILE)
+        spans_of = parse_parts(read_lines(source / PARTS_FILE), source / PARTS_FILE)
     found = []
     for u in read_data_dir(source):
-        spans = parts.get(u.utterance_id, [(u.start_s, u.end_s)])
+        spans = spans_of.get(u.utterance_id, [(u.start_s, u.end_s)])
         speed = float(speeds.get(u.recording_id, 1.0))
         cut = Cut(u.audio_path, u.channel, tuple(spans), speed, rate)
         found.append((u, cut))
