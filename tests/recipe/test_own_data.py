@@ -122,6 +122,8 @@ def test_one_bad_segment_in_many_is_left_out_and_named(tmp_path, monkeypatch):
     assert "1 left out" in run_stage(1, *OWN)["train"]
     assert len(read_data_dir("dump/data/train")) == 249
     assert f"left out: {name}" in Path("exp/log/test.log").read_text()
+    with pytest.raises(FormatError, match="starts at 900"):
+        run_stage(1, *OWN, "--test_sets", "train", "--train_set", "dev")
 
 
 def test_audio_in_archives_and_missing_audio_are_named_in_one_error(theirs):
