@@ -6,7 +6,7 @@ collect-stats) see our classes once ``register()`` has run in their process.
 
 
 def register() -> None:
-    """Add augmentation, encoders, decoders, models by YAML name; may be called twice.
+    """Add our classes by YAML name, and our data type; may be called twice.
 
     Raises:
         RuntimeError: ESPnet already has another class under one of the names.
@@ -17,6 +17,7 @@ def register() -> None:
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.transducer_model import TransducerModel
+    from espnet_ext.train.cut_reader import add_data_type
 
     # "transducer" is not among the decoder names: ESPnet would build its own joint
     for table, name, plugin in (
@@ -28,3 +29,4 @@ def register() -> None:
         present = table.classes.setdefault(name, plugin)
         if present is not plugin:
             raise RuntimeError(f"ESPnet already has a class named {name!r}: {present}")
+    add_data_type()

@@ -160,6 +160,22 @@ def reference_words(text: str, *, letter_dots: bool = False) -> str:
     return " ".join(words)
 
 
+def scored_words(text: str) -> int:
+    """How many words sclite counts in an STM text, up to what the GLM changes.
+
+    Optional words count, of alternatives the first, hyphens part words.
+    """
+    if text.strip().upper() == IGNORED:
+        return 0
+    before = None
+    while before != text:
+        before = text
+        text = ALTERNATIVES.sub(lambda found: found.group(1).split("/")[0], text)
+    words = text.replace("(", " ").replace(")", " ").split()
+    words = [word for word in words if not word.startswith(("<", "@"))]
+    return sum(max(1, len(list(filter(None, word.split("-"))))) for word in words)
+
+
 def _spoken_options(match: "re.Match[str]") -> str:
     words = match.group(1).split()
     kept = [w for w in words if not (w.endswith("-") or w.startswith(("%", "-")))]

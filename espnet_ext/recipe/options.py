@@ -70,7 +70,11 @@ class RecipeOptions:
     local_data_opts: str = _data("", "options passed on to local/data.sh")
     speed_perturb_factors: str = _data("", "for example '0.9 1.0 1.1'")
     feats_type: str = _data("raw", "only raw: features are part of the model")
-    audio_format: str = _data("flac", "format of the dumped audio", ("flac", "wav"))
+    audio_format: str = _data(
+        "flac",
+        "format of the dumped audio; segments: none is dumped, the source is read",
+        ("flac", "wav", "segments"),
+    )
     fs: str = _data("16k", "sampling rate of the dumped audio, for example 8k")
     min_wav_duration: float = _data(0.1, "shorter training utterances are dropped, s")
     max_wav_duration: float = _data(20.0, "longer training utterances are dropped, s")

@@ -90,7 +90,10 @@ def test_data_sh_takes_roots_from_the_environment(ldc_tree, recipe):
     done = data_sh(recipe, RT03=str(ldc_tree / "LDC2007S10"))
     assert done.returncode == 0, done.stderr
     assert "LDC97S62 not given (Switchboard-1: the sets train and dev)" in done.stdout
-    assert sorted(p.name for p in (recipe / "data").glob("[a-z]*")) == ["rt03s"]
+    assert sorted(p.name for p in (recipe / "data").glob("rt*")) == [
+        *("rt03s", "rt03s_swbd")
+    ]
+    assert not list((recipe / "data").glob("train*"))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_data_sh_takes_roots_from_the_environment(ldc_tree, recipe):
     [
         ([], {}, "no corpus is given"),
         ([], {"SWBD": "/nowhere"}, "/nowhere: folder of LDC97S62 not found"),
-        (["--stgae", "1"], {}, "unknown option --stgae"),
+        (["--stgae", "1"], {}, "did you mean --stage?"),
         (["--stage"], {}, "--stage needs a value"),
         (["--stage", "9"], {}, "stages 9 to 5"),
         (["--corpus_root", "/nowhere"], {}, "corpus folder not found"),

@@ -14,7 +14,7 @@ from espnet_ext.corpus.ms98 import PROFILES
 from espnet_ext.errors import FormatError, MissingInputError
 from tests.shared import shared_file
 
-RWTH = PROFILES["rwth"]
+RWTH = PROFILES["plain"]
 
 TABLE = [
     # line, lm, acoustic

@@ -78,7 +78,23 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             sources = [layout.data / source for source in COMBINED[name]]
             combine_data_dirs(layout.data / name, sources)
     names = [layout.unperturbed_train_set, layout.valid_set, *layout.test_sets]
+    for name in names:
+        require_set(layout.data / name)
     return {name: describe(layout.data / name) for name in dict.fromkeys(names)}
+
+
+def require_set(path: Path) -> None:
+    """Raise a MissingInputError that lists what there is, if a set was not made."""
+    if path.is_dir():
+        return
+    there = sorted(file.parent.name for file in path.parent.glob("*/wav.scp"))
+    raise MissingInputError(
+        f"local/data.sh has not made the set {path.name}",
+        where=path.parent,
+        expected=f"one of {', '.join(there)}" if there else "a set of a release",
+        next_step="name sets that exist (--train_set, --valid_set, --test_sets), or "
+        "the release it is made from in db.sh; local/data.sh --check says more",
+    )
 
 
 def build_corpus(context: Context, kind: str) -> None:

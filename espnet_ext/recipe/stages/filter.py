@@ -5,17 +5,28 @@ from pathlib import Path
 from typing import Dict, List, Set, Tuple
 
 from espnet_ext.corpus.kaldi_dir import read_data_dir, write_data_dir
+from espnet_ext.corpus.splits import SPLITS
+from espnet_ext.corpus.training_sets import MARK
 from espnet_ext.errors import FormatError
 from espnet_ext.files import atomic_write, read_lines
 from espnet_ext.recipe.context import Context
 from espnet_ext.recipe.layout import COMBINED, Layout
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.parse import sampling_rate
-from espnet_ext.recipe.stages.format import SAMPLES_FILE, STAMP_FILE, dumped_dir
+from espnet_ext.recipe.stages.format import (
+    CUTS_FILE,
+    IN_PLACE,
+    SAMPLES_FILE,
+    STAMP_FILE,
+    dumped_dir,
+    speech_source,
+)
 from espnet_ext.recipe.state import Due, Unit
 
+# sets whose transcripts the prepared text begins with
+TRAINING_SETS = {names[0] for names in SPLITS.values()}
 PREPARED = Path("lm/text")  # in data/: transcripts of training and other text
-FILES = ("wav.scp", "text", "utt2spk", SAMPLES_FILE, STAMP_FILE)
+FILES = ("text", "utt2spk", SAMPLES_FILE, STAMP_FILE)
 
 
 def _sets(context: Context) -> List[str]:
@@ -39,7 +50,7 @@ def lm_texts(context: Context) -> List[Path]:
     own = layout.data / layout.unperturbed_train_set / "text"
     prepared = layout.data / PREPARED
     parts = COMBINED.get(layout.unperturbed_train_set, (layout.unperturbed_train_set,))
-    if parts[0] != "train" or not prepared.exists():
+    if parts[0] not in TRAINING_SETS or not prepared.exists():
         return [own]
     return [prepared, *(layout.data / name / "text" for name in parts[1:])]
 
@@ -48,6 +59,10 @@ def units(context: Context) -> List[Unit]:
     """One unit a set, and one for the text of the language model."""
     layout = context.layout
     made = []
+
+    def speech(folder: Path) -> Path:
+        return speech_source(context, folder)[0]
+
     for name in _sets(context):
         source, target = dumped_dir(layout, name), layout.dump / name
         made.append(
@@ -55,8 +70,8 @@ def units(context: Context) -> List[Unit]:
                 stage=4,
                 target=str(target),
                 settings=context.chosen("min_wav_duration", "max_wav_duration", "fs"),
-                inputs=[source / file for file in FILES],
-                outputs=[target / "wav.scp", target / "text"],
+                inputs=[source / file for file in FILES] + [speech(source)],
+                outputs=[speech(target), target / "text"],
                 root=layout.dump,
                 made_by=3,
                 kind=name,
@@ -118,15 +133,17 @@ def filter_set(context: Context, name: str) -> str:
         )
     total_s = sum(samples[u.utterance_id] for u in kept) / rate
     ids = [u.utterance_id for u in kept]
-    write_data_dir(
-        target,
-        kept,
-        {
-            SAMPLES_FILE: "".join(f"{i} {samples[i]}\n" for i in ids),
-            STAMP_FILE: source / STAMP_FILE,
-            "feats_type": "raw\n",
-        },
-    )
+    extra = {
+        SAMPLES_FILE: "".join(f"{i} {samples[i]}\n" for i in ids),
+        STAMP_FILE: source / STAMP_FILE,
+        "feats_type": "raw\n",
+    }
+    if options.audio_format == IN_PLACE:
+        of_id = {line.split(" ", 1)[0]: line for line in read_lines(source / CUTS_FILE)}
+        extra[CUTS_FILE] = "".join(f"{of_id[i]}\n" for i in ids)
+    if (source / MARK).exists():
+        extra[MARK] = source / MARK
+    write_data_dir(target, kept, extra)
     why = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
     return f"{len(kept)} utterances, {hours(total_s)}" + (
         f"; dropped {why}" * bool(why)
