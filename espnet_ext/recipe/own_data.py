@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from espnet_ext.corpus.concatenation import PARTS_FILE
 from espnet_ext.corpus.kaldi_dir import Utterance, read_data_dir, write_data_dir
 from espnet_ext.corpus.log import progress
+from espnet_ext.corpus.training_sets import MARK
 from espnet_ext.corpus.validation import find_problems
 from espnet_ext.errors import FormatError, MissingInputError, UserError
 from espnet_ext.names import nearest
@@ -22,7 +24,8 @@ from espnet_ext.recipe.options import RecipeOptions
 from espnet_ext.recipe.state import Due, Unit
 
 READ = ("wav.scp", "text", "utt2spk", "spk2utt", "segments", "reco2file_and_channel")
-TAKEN_AS_THEY_ARE = ("stm", "glm")
+# besides scoring files: how joined segments are made, and a selection on a test set
+TAKEN_AS_THEY_ARE = ("stm", "glm", PARTS_FILE, MARK)
 WRITTEN = ("wav.scp", "text", "utt2spk", "spk2utt")
 MAX_BAD_PERCENT = 0.5
 SHOWN = 20

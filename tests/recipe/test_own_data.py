@@ -53,6 +53,19 @@ def test_sets_are_taken_over_and_theirs_stay_as_they_are(theirs):
     assert (Path("dump/data/rt03s/stm")).read_text() == "x A x 0 1 yeah\n"
 
 
+def test_joined_segments_and_a_selection_on_a_test_set_stay_what_they_are(theirs):
+    first = read_data_dir(theirs / "dev")[0].utterance_id
+    (theirs / "dev/utt2parts").write_text(f"{first} 0.00 0.20 0.30 0.50\n")
+    (theirs / "dev/SELECTION_ON_TEST_SET").write_text("dev is a test set\n")
+    run_stage(1, *OWN)
+    run_stage(3, *OWN, only="dev")
+    samples = dict(
+        line.split() for line in read_lines("dump/raw/org/dev/utt2num_samples")
+    )
+    assert samples[first] == str(round(0.4 * 8000))
+    assert Path("dump/raw/org/dev/SELECTION_ON_TEST_SET").is_file()
+
+
 def test_the_later_stages_write_beside_the_dumped_data_only(theirs):
     perturbed = (*OWN, "--speed_perturb_factors", "0.9 1.0", "--dumpdir", "my dump")
     for number in range(1, 6):
