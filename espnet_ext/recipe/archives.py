@@ -1,7 +1,7 @@
 """Audio in Kaldi archives (``FILE.ark:OFFSET``), unpacked into files of its own.
 
 ESPnet's recipes dump ``flac.ark``, Kaldi's ``wav-copy`` writes ``wav.ark``. Both are
-read by omniio, which ESPnet installs (kaldiio has an evaluation-only licence). The files
+read by omniio, which ESPnet installs (kaldiio has an evaluation-only licence). Files
 are FLAC with as many bits as the archive gives, so that no sample changes.
 """
 
