@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from espnet_ext.corpus.kaldi_dir import Utterance, write_data_dir
+from espnet_ext.corpus.log import progress
 from espnet_ext.corpus.report import set_row, table
 from espnet_ext.corpus.validation import validate_data_dir
 from espnet_ext.errors import MissingInputError
@@ -96,7 +97,8 @@ def read_part(root: Path, part: str) -> List[Utterance]:
     folder = root / RELEASE / part
     try:
         release = LIBRISPEECH(root, part)
-        found = [release.get_metadata(number) for number in range(len(release))]
+        numbers = progress(range(len(release)), part)
+        found = [release.get_metadata(number) for number in numbers]
     except (RuntimeError, FileNotFoundError, ValueError) as error:
         raise MissingInputError(
             f"not as in the release: {error}",

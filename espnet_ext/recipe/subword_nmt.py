@@ -97,16 +97,27 @@ def pieces_of(sentences: Sequence[str], cut: Cutter) -> List[str]:
     return [p for p, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def take_over(codes: Path, vocabulary: Optional[Path], target: Path, text) -> List[str]:
-    """Copy merges that exist, with their vocabulary or the one of a text.
+def take_over(
+    codes: Path, vocabulary: Optional[Path], target: Path, sentences: Sequence[str]
+) -> List[str]:
+    """Copy merges that exist, and their vocabulary to a place beside them.
+
+    Args:
+        codes: The merges.
+        vocabulary: Their vocabulary; None: the pieces of ``sentences``.
+        target: Where the merges are wanted.
+        sentences: The training text.
 
     Returns:
-        The pieces.
+        The pieces in the order of the vocabulary.
+
+    Raises:
+        MissingInputError, FormatError: One of the files is not there or not as named.
     """
     with atomic_write(target) as file:
         file.writelines(line + "\n" for line in read_lines(codes))
     pieces = (
-        pieces_of(text, cutter(target))
+        pieces_of(sentences, cutter(target))
         if vocabulary is None
         else read_vocabulary(vocabulary)
     )

@@ -13,7 +13,7 @@ from espnet_ext.files import read_lines
 from espnet_ext.recipe import cli
 from espnet_ext.recipe.parse import parse, skipped_stages
 from espnet_ext.recipe.stages import data
-from tests.recipe.folders import SETS, context, make_recipe, run_stage
+from tests.recipe.folders import RATE_HZ, SETS, context, make_recipe, run_stage
 from tests.shared import REPOSITORY, shared_file
 
 NAMES = ("--train_set", "train", "--valid_set", "dev", "--test_sets", "rt03s")
@@ -51,6 +51,19 @@ def test_sets_are_taken_over_and_theirs_stay_as_they_are(theirs):
         assert ids == [(u.utterance_id, u.text, u.start_s, u.channel) for u in original]
         assert all(Path(u.audio_path).is_file() for u in taken)
     assert (Path("dump/data/rt03s/stm")).read_text() == "x A x 0 1 yeah\n"
+
+
+def test_joined_segments_and_a_selection_on_a_test_set_stay_what_they_are(theirs):
+    first = read_data_dir(theirs / "dev")[0].utterance_id
+    (theirs / "dev/utt2parts").write_text(f"{first} 0.00 0.20 0.30 0.50\n")
+    (theirs / "dev/SELECTION_ON_TEST_SET").write_text("dev is a test set\n")
+    run_stage(1, *OWN)
+    run_stage(3, *OWN, only="dev")
+    samples = dict(
+        line.split() for line in read_lines("dump/raw/org/dev/utt2num_samples")
+    )
+    assert samples[first] == str(round(0.4 * 8000))
+    assert Path("dump/raw/org/dev/SELECTION_ON_TEST_SET").is_file()
 
 
 def test_the_later_stages_write_beside_the_dumped_data_only(theirs):
@@ -122,17 +135,68 @@ def test_one_bad_segment_in_many_is_left_out_and_named(tmp_path, monkeypatch):
     assert "1 left out" in run_stage(1, *OWN)["train"]
     assert len(read_data_dir("dump/data/train")) == 249
     assert f"left out: {name}" in Path("exp/log/test.log").read_text()
+    with pytest.raises(FormatError, match="starts at 900"):
+        run_stage(1, *OWN, "--test_sets", "train", "--train_set", "dev")
 
 
-def test_audio_in_archives_and_missing_audio_are_named_in_one_error(theirs):
+def archived(folder: Path, **write) -> dict:
+    """The recordings of a set put into a Kaldi archive; returns their samples."""
+    from omniio.tools import kaldi
+
+    samples = {}
+    for line in read_lines(folder / "wav.scp"):
+        name, _, audio = line.partition(" ")
+        samples[name] = soundfile.read(folder.parents[1] / audio, dtype="int16")[0]
+    (folder.parent / "arks").mkdir()
+    kaldi.save_ark(
+        str(folder.parent / "arks/audio.ark"),
+        {name: (RATE_HZ, array) for name, array in samples.items()},
+        scp=str(folder / "wav.scp"),
+        **write,
+    )
+    return samples
+
+
+@pytest.mark.parametrize(
+    "write",
+    [{}, {"write_function": "soundfile", "write_kwargs": {"format": "flac"}}],
+    ids=["wav", "flac"],
+)
+def test_audio_in_kaldi_archives_is_unpacked_without_a_change(theirs, write):
+    samples = archived(theirs / "dev", **write)
+    run_stage(1, *OWN)
+    run_stage(3, *OWN, only="dev")
+    taken = read_data_dir("dump/data/dev")
+    assert {u.recording_id for u in taken} == set(samples) and len(samples) == 2
+    for u in taken:
+        found, rate = soundfile.read(u.audio_path, dtype="int16")
+        assert rate == RATE_HZ and np.array_equal(found, samples[u.recording_id])
+    (unit,) = [u for u in data.units(context(*OWN)) if u.kind == "dev"]
+    assert theirs / "arks/audio.ark" in [Path.cwd() / path for path in unit.inputs]
+
+
+def test_archives_that_hold_no_audio_or_are_absent_are_named(theirs):
+    from omniio.tools import kaldi
+
     path = theirs / "dev/wav.scp"
     a, b = [line.split()[0] for line in read_lines(path)]
-    path.write_text(f"{a} /x/raw.ark:120\n{b} /nowhere/b.wav\n")
+    features = {a: np.ones((5, 3), dtype=np.float32)}
+    kaldi.save_ark(str(theirs / "feats.ark"), features, scp=str(path))
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"{b} /nowhere/b.ark:12\n")
     with pytest.raises(FormatError) as caught:
         run_stage(1, *OWN)
-    assert "Kaldi archive" in str(caught.value) and "/nowhere/b.wav" in str(
-        caught.value
-    )
+    message = str(caught.value)
+    assert "features, not audio" in message and "/nowhere/b.ark:12" in message
+
+
+def test_all_audio_that_is_missing_is_named_in_one_error(theirs):
+    path = theirs / "dev/wav.scp"
+    a, b = [line.split()[0] for line in read_lines(path)]
+    path.write_text(f"{a} /nowhere/a.wav\n{b} /nowhere/b.wav\n")
+    with pytest.raises(FormatError) as caught:
+        run_stage(1, *OWN)
+    assert "2 problem(s)" in str(caught.value) and "/nowhere/b.wav" in str(caught.value)
 
 
 @pytest.mark.parametrize(
