@@ -18,7 +18,7 @@ import functools
 import importlib
 import importlib.util
 import logging
-from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
 
@@ -128,9 +128,7 @@ _TABLE = (
 BACKENDS: Dict[str, Backend] = {backend.name: backend for backend in _TABLE}
 
 
-def choose_backend(
-    name: str, topology: Topology, scores: Union[torch.Tensor, object]
-) -> Backend:
+def choose_backend(name: str, topology: Topology, scores: Any) -> Backend:
     """The implementation of this name, if it can do what is asked.
 
     Args:
@@ -193,8 +191,8 @@ def _checked(backend: Backend, topology: Topology, device: str) -> Backend:
     reason = why_not(backend.name, topology, device)
     if reason is not None:
         raise ToolMissingError(
-            f"loss backend {backend.name} cannot be used for {topology.name} on {device}: "
-            f"{reason}",
+            f"loss backend {backend.name} cannot be used for {topology.name} on "
+            f"{device}: {reason}",
             next_step=f"use backend {backend.instead}; espnet-ext doctor shows all",
         )
     return backend

@@ -42,7 +42,9 @@ def test_losses_equal_those_of_the_original(name, backend):
     arrays, log_probs, rest = load(name)
     blank = log_probs.size(3) - 1
     nll = full_sum_loss(log_probs, *rest, "rna", blank, backend=backend)
-    original = arrays["out:output/output_prob" if FILES[name] == OLD else "out:full_sum"]
+    original = arrays[
+        "out:output/output_prob" if FILES[name] == OLD else "out:full_sum"
+    ]
     np.testing.assert_allclose(nll, original, rtol=1e-5)
 
 
