@@ -98,6 +98,9 @@ class AuxiliaryCtc(torch.nn.Module):
             grows, a head becomes active with its layer (true) or one layer later.
         blank: ``separate`` or ``last_label``.
         infeasible: ``zero`` or ``uniform_pull``, see ``ctc_nll``.
+        blank_token: Only for ``last_label``: the token that is taken for blank, where
+            it is not V - 2 (the original's last label is another one if its
+            begin-of-sentence symbol is not label 0).
 
     Raises:
         OptionError: One of these is unknown or impossible.
@@ -112,6 +115,7 @@ class AuxiliaryCtc(torch.nn.Module):
         top_layer: bool = True,
         blank: str = "separate",
         infeasible: str = "zero",
+        blank_token: Optional[int] = None,
     ):
         super().__init__()
         _check_option("blank", blank, BLANKS)
@@ -121,10 +125,11 @@ class AuxiliaryCtc(torch.nn.Module):
                 f"auxiliary CTC on layers {list(layers)}",
                 expected="different layer numbers, counted from 1",
             )
-        if blank == "last_label" and vocab_size < 4:
+        token = vocab_size - 2 if blank_token is None else blank_token
+        if blank == "last_label" and not 1 <= token < vocab_size:
             raise OptionError(
-                f"auxiliary CTC with blank last_label and {vocab_size} symbols",
-                expected="blank, two labels and <sos/eos> at least",
+                f"auxiliary CTC with token {token} for blank and {vocab_size} tokens",
+                expected=f"1 to {vocab_size - 1}",
             )
         self.layers = tuple(sorted(layers))
         self.weight = weight
@@ -132,7 +137,7 @@ class AuxiliaryCtc(torch.nn.Module):
         self.infeasible = infeasible
         # the class of a token id is the id minus this; see the top of the file
         self.first_id = 1 if blank == "last_label" else 0
-        self.blank = vocab_size - 2 - self.first_id if blank == "last_label" else 0
+        self.blank = token - 1 if blank == "last_label" else 0
         self.heads = torch.nn.ModuleDict(
             {
                 str(layer): init_linear_(

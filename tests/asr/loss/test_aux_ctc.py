@@ -126,14 +126,16 @@ def test_heads_become_active_as_the_encoder_grows(options, by_layers):
     assert {n: module.active_layers(n) for n in by_layers} == by_layers
 
 
-def test_wrong_blank_is_the_last_real_label_of_the_original():
+@pytest.mark.parametrize("bos, blank_token", [(0, None), (V - 2, V - 1), (2, V - 2)])
+def test_wrong_blank_is_the_last_label_of_the_original(bos, blank_token):
     """Compared with the original's own numbering: 1030 outputs there, blank = -1."""
-    module = heads(blank="last_label", layers=[2])
-    ids_K = label_ids(V - 1, bos=0)  # original label 0 is <sos/eos>
-    assert ids_K[V - 2] == V - 2  # its last label, which acts as blank
+    module = heads(blank="last_label", layers=[2], blank_token=blank_token)
+    ids_K = label_ids(V - 1, bos=bos)  # that label becomes <sos/eos>, the last one
+    assert ids_K[V - 2] == blank_token or blank_token is None
     head = module.heads["2"]
     assert head.weight.shape == (V - 1, D)
     outputs, frame_lens, labels, label_lens = batch([2])
+    labels[1, 0] = int(ids_K[V - 2])  # a label that is taken for blank
     original_weight = torch.empty(V - 1, D, dtype=torch.float64)
     original_bias = torch.randn(V - 1, dtype=torch.float64)
     for original, ours in enumerate(ids_K):
@@ -143,7 +145,7 @@ def test_wrong_blank_is_the_last_real_label_of_the_original():
     to_original = torch.zeros(V, dtype=torch.long)
     to_original[torch.tensor(ids_K)] = torch.arange(V - 1)
     text = to_original[labels.clamp(min=0)]
-    assert V - 2 in text  # so a label is taken for blank
+    assert text[1, 0] == V - 2
     log_probs = F.linear(outputs[0][1], original_weight, original_bias).log_softmax(-1)
     # an independent count of its arcs: that label gets a column of its own
     last = log_probs.size(-1) - 1
@@ -200,6 +202,8 @@ def test_wrong_options_are_named():
         heads(blank="last_labels")
     with pytest.raises(OptionError, match="did you mean uniform_pull"):
         heads(infeasible="uniform")
+    with pytest.raises(OptionError, match="token 7 for blank"):
+        heads(blank="last_label", blank_token=V)
     with pytest.raises(OptionError, match="counted from 1"):
         heads(layers=[0, 4])
     with pytest.raises(OptionError, match=r"outputs of encoder layers \[4\]"):
