@@ -32,7 +32,7 @@ def _focal(log_p: torch.Tensor, factor: float):
         return torch.ones_like(log_p), torch.ones_like(log_p)
     rest = -torch.expm1(log_p)  # 1 - p
     focus = rest**factor
-    # p log p / (1 - p) tends to -1 where p tends to 1
+    # p log p / (1 - p) tends to -1 where p tends to 1, and must not be 0 / 0 there
     ratio = torch.where(rest > 0, log_p.exp() * log_p / rest, -1.0)
     return focus, focus * (1.0 - factor * ratio)
 
