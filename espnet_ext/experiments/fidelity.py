@@ -114,6 +114,12 @@ def choice_of(wanted: Any, where: str) -> Dict[str, str]:
     }
 
 
+def _holds(settings: Settings, condition: str) -> bool:
+    path, equals, word = condition.partition("=")
+    value = settings.get(path)
+    return value == word if equals else bool(value)
+
+
 def apply_fidelity(
     settings: Settings, choices: Mapping[str, str], pinned: Mapping[str, str]
 ) -> None:
@@ -125,7 +131,8 @@ def apply_fidelity(
         pinned: Paths that a file sets itself; these stay.
     """
     for peculiarity in load_table().options.values():
-        if peculiarity.when and not any(map(settings.get, peculiarity.when)):
+        conditions = peculiarity.when
+        if conditions and not any(_holds(settings, c) for c in conditions):
             continue
         choice = choices[peculiarity.id]
         value = getattr(peculiarity, choice)

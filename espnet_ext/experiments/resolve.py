@@ -166,16 +166,12 @@ class _Builder:
         growth = schedule.growth_of(regime, self.settings.get("encoder_conf.num_layers"))
         described = regime.get("growth")
         if described and growth.epochs:
-            options = {
-                **described,
-                "layers": list(growth.layers),
-                "epochs": list(growth.epochs),
-            }
-            begin = options.pop("regularized_from_epoch", None)
-            self.settings.set("encoder_conf.growth", options, origin)
+            stages = {"layers": list(growth.layers[:-1]), "epochs": list(growth.epochs)}
+            self.settings.set("encoder_conf.growth", {**described, **stages}, origin)
+            begin = described.get("regularise_from_epoch")
             if begin:
-                for path in ("encoder_conf", "model_conf.l2"):
-                    self.settings.set(f"{path}.regularized_from_epoch", begin, origin)
+                path = "model_conf.l2.regularise_from_epoch"
+                self.settings.set(path, begin, origin)
         return growth
 
     def blstm_growth(self) -> schedule.Growth:

@@ -5,7 +5,7 @@ from typing import Any, Iterator
 from espnet_ext.errors import OptionError
 from espnet_ext.experiments.settings import Settings
 
-RATES = ("dropout", "rate", "switchout", "zoneout_cell", "zoneout_output")
+RATES = ("dropout", "rate", "switchout")
 
 
 def _number(value: Any) -> bool:
@@ -51,11 +51,11 @@ def broken(settings: Settings) -> Iterator[tuple]:
                 "auxiliary CTC, or 1",
             )
     growth = settings.get("encoder_conf.growth")
-    if isinstance(growth, dict) and len(growth["layers"]) != len(growth["epochs"]) + 1:
+    if isinstance(growth, dict) and len(growth["layers"]) != len(growth["epochs"]):
         yield (
             "encoder_conf.growth",
             f"{len(growth['layers'])} stages, {len(growth['epochs'])} lengths",
-            "a length for each stage but the last",
+            "a length for each stage",
         )
     for path in ("batch_bins", "accum_grad"):
         value = settings.get(path)
