@@ -47,6 +47,11 @@ class Conf:
     def __init__(self, folder: Path):
         self.folder = folder
 
+    @property
+    def results(self) -> Path:
+        """The results register beside the (possibly linked) configuration folder."""
+        return self.folder.resolve().parent / "results"
+
     @functools.cached_property
     def regimes(self) -> Dict[str, Any]:
         """Entries of bases/regimes.yaml."""

@@ -69,8 +69,11 @@ def registered() -> Dict[Tuple[str, str], Tuple[str, str]]:
     return found
 
 
-def _constructor(file: Path, class_name: str) -> Set[str]:
-    """Options of a class and of the bases it hands ``**kwargs`` on to."""
+def _constructor(file: Path, class_name: str, own: bool = False) -> Set[str]:
+    """Options of a class and of the bases it hands ``**kwargs`` on to.
+
+    ``own`` leaves out bases of ESPnet.
+    """
     tree = _tree(file)
     imported = _imports(tree)
     for node in tree.body:
@@ -87,8 +90,8 @@ def _constructor(file: Path, class_name: str) -> Set[str]:
         if open_ended:
             for base in (b for b in node.bases if isinstance(b, ast.Name)):
                 above = _module_file(imported[base.id]) if base.id in imported else file
-                if above:
-                    options |= _constructor(above, base.id)
+                if above and not (own and PACKAGE not in above.parents):
+                    options |= _constructor(above, base.id, own)
         return options
     return set()
 
@@ -113,13 +116,13 @@ def planned_classes() -> List[Tuple[str, str, str]]:
 
 
 @functools.lru_cache(maxsize=None)
-def implemented_options(key: str, name: str) -> FrozenSet[str]:
+def implemented_options(key: str, name: str, own: bool = False) -> FrozenSet[str]:
     """Options that the code of one of our classes takes, dotted where nested."""
     if (key, name) not in registered():
         return frozenset()
     module, class_name = registered()[key, name]
     file = _module_file(module)
-    options = _constructor(file, class_name) if file else set()
+    options = _constructor(file, class_name, own) if file else set()
     for (nested_key, nested_name, option), path in NESTED.items():
         if (nested_key, nested_name) == (key, name) and option.split(".")[0] in options:
             source = PACKAGE / path
@@ -161,7 +164,8 @@ def valid_options(key: str, name: str) -> Optional[FrozenSet[str]]:
 
 def option_exists(key: str, name: str, option: str) -> bool:
     """Whether the code takes an option; inside a mapping its outer name counts."""
-    options = implemented_options(key, name)
+    # ESPnet's model has an `aux_ctc` of another meaning: ours are those of our classes
+    options = implemented_options(key, name, own=option in planned(key, name))
     outer = option.split(".")[0]
     if option in options:
         return True

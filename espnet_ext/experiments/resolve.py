@@ -18,7 +18,7 @@ from espnet_ext.experiments.catalogue import Switch, load_catalogue
 from espnet_ext.experiments.files import OWN_KEYS, Conf, Overlay, find_conf
 from espnet_ext.experiments.grammar import Switches, format_name, parse_name
 from espnet_ext.experiments.keys import check_keys, check_types
-from espnet_ext.experiments.settings import Settings, leaves
+from espnet_ext.experiments.settings import Settings, leaves, nested
 from espnet_ext.names import nearest
 
 VALUE = re.compile(r"\$value(?:\*(\d+))?")
@@ -298,6 +298,11 @@ def resolve(
         check_types(overlay.document, overlay.content, settings)
         settings.merge(overlay.content, origin)
         pinned.update((path, origin) for path, _ in leaves(overlay.content))
+    if overrides:
+        content = nested(dict(overrides))
+        document = strict_yaml.Document(content, {}, "command line")
+        check_keys(document, content, settings)
+        check_types(document, content, settings)
     for path, value in overrides:
         settings.set(path, value, "command line")
         pinned[path] = "command line"
@@ -330,7 +335,3 @@ def _finished(
         growth=growth,
     )
 
-
-def load_resolved(path: Path) -> Dict[str, Any]:
-    """A training configuration that was written before."""
-    return strict_yaml.load(path).content
