@@ -1,26 +1,13 @@
 """``espnet-ext exp check``: everything about an experiment that needs no data."""
 
-from pathlib import Path
 from typing import Any, List, Mapping, Sequence, Tuple
 
-from espnet_ext import strict_yaml
 from espnet_ext.experiments import build, parts
 from espnet_ext.experiments.estimate import FLOP_PER_SECOND, estimate
 from espnet_ext.experiments.files import Conf
 from espnet_ext.experiments.picture import curve
 from espnet_ext.experiments.resolve import Resolved, resolve
 from espnet_ext.experiments.schedule import expand
-from espnet_ext.recipe.config import RESERVED, TRAIN_SOURCES, check_config
-
-COMPLETE = ("encoder", "model", "optim")
-
-
-def is_complete_config(name: str) -> bool:
-    """Whether a file is a whole training configuration and no overlay."""
-    if not name.endswith((".yaml", ".yml")) or not Path(name).is_file():
-        return False
-    content = strict_yaml.load(name).content
-    return "base" not in content and all(key in content for key in COMPLETE)
 
 
 def growth_lines(exp: Resolved) -> List[str]:
@@ -57,8 +44,8 @@ def size_lines(config: Mapping[str, Any]) -> List[str]:
         lines += [
             f"memory of a batch, roughly: weights and optimizer {cost.weights_gb:.1f} GB, "
             f"encoder {cost.activations_gb:.1f} GB, output {cost.lattice_gb:.1f} GB",
-            f"time on Switchboard-300h, roughly: {cost.hours:.0f} h at "
-            f"{FLOP_PER_SECOND / 1e12:.0f} TFLOP/s sustained",
+            f"time on Switchboard-300h, roughly: {cost.hours:.0f} h at the speed of the "
+            f"original's GTX 1080 Ti ({FLOP_PER_SECOND / 1e12:.2f} TFLOP/s sustained)",
         ]
     return lines
 
@@ -72,24 +59,24 @@ def missing_lines(missing: Sequence[str]) -> List[str]:
 
 
 def check_screen(
-    name: str, overrides: Sequence[Tuple[str, Any]], conf: Conf, build_model: bool = True
+    name: str,
+    overrides: Sequence[Tuple[str, Any]],
+    conf: Conf,
+    build_model: bool = True,
 ) -> Tuple[str, bool]:
     """The report and whether everything the experiment needs is implemented.
 
     Raises:
         UserError: The first error in a name, file or value.
     """
-    if is_complete_config(name):
-        check_config(Path(name), TRAIN_SOURCES, RESERVED)
-        config = strict_yaml.load(name).content
-        lines = [f"{name}: a complete training configuration"]
-    else:
-        exp = resolve(name, overrides, conf)
-        config = dict(exp.config)
+    exp = resolve(name, overrides, conf)
+    config = dict(exp.config)
+    lines = [f"{exp.name}: names, values and rules are right", *growth_lines(exp)]
+    if exp.get("scheduler") == "newbob":
         rates = expand([tuple(s) for s in exp.get("scheduler_conf.lr_segments") or []])
-        lines = [f"{exp.name}: names, values and rules are right"]
-        lines += growth_lines(exp)
         lines += ["learning rate:", *curve(rates, exp.get("max_epoch", 0))]
+    else:
+        lines.append(f"learning rate: {exp.get('scheduler') or 'constant'} of ESPnet")
     missing = parts.missing_parts(config)
     absent = build.missing_classes(config)
     if absent:

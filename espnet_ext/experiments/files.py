@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
@@ -11,6 +12,7 @@ from espnet_ext.experiments.grammar import BASELINE, parse_name, tokens_of
 from espnet_ext.experiments.settings import leaves
 from espnet_ext.names import nearest
 
+NAME = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 MAXIMUM_KEYS = 10
 MAXIMUM_OVERLAYS = 2
@@ -19,6 +21,7 @@ OWN_KEYS = (
     *("base", "name", "note", "regime", "fidelity", "behaviour_version"),
     "inference_config",
 )
+COMPLETE = ("encoder", "model", "optim")  # what a whole configuration has
 REGIME_KEYS = ("growth", "rates", "batches", "sets")
 
 
@@ -112,7 +115,9 @@ class Conf:
             OptionError: More than ten keys.
         """
         document = strict_yaml.load(path)
-        own = {key: document.content[key] for key in OWN_KEYS if key in document.content}
+        own = {
+            key: document.content[key] for key in OWN_KEYS if key in document.content
+        }
         content = {k: v for k, v in document.content.items() if k not in OWN_KEYS}
         for key in ("base", "name", "note", "regime", "inference_config"):
             if key in own and not isinstance(own[key], str):
@@ -128,9 +133,14 @@ class Conf:
                 expected=f"at most {MAXIMUM_KEYS}",
                 next_step="name a nearer base, or put a part into an overlay of its own",
             )
-        return Overlay(
-            own.get("name", Path(path).stem), own.get("base"), own, content, document
-        )
+        name = own.get("name", Path(path).stem)
+        if not NAME.fullmatch(name):
+            raise OptionError(
+                f"{name!r} is no name of a directory",
+                where=document.name,
+                expected="at most 200 letters, digits and . _ -",
+            )
+        return Overlay(name, own.get("base"), own, content, document)
 
     def chain(self, path: Path) -> List[Overlay]:
         """An overlay and the overlay it rests on, the lower one first.
@@ -142,7 +152,7 @@ class Conf:
         while overlays[0].base is not None:
             base = overlays[0].base
             file = self.file_of(base, Path(path).parent)
-            if file is None:
+            if file is None or self.complete(str(file)):
                 break
             if len(overlays) == MAXIMUM_OVERLAYS:
                 levels = " on ".join([o.name for o in reversed(overlays)] + [base])
@@ -153,6 +163,16 @@ class Conf:
                 )
             overlays.insert(0, self.overlay(file))
         return overlays
+
+    def complete(self, name: str) -> Optional[Path]:
+        """The file of a whole training configuration (train_demo), None if no such."""
+        is_file = name.endswith((".yaml", ".yml"))
+        path = Path(name) if is_file else self.folder / f"{name}.yaml"
+        if not path.is_file():
+            return None
+        content = strict_yaml.load(path).content
+        whole = "base" not in content and all(key in content for key in COMPLETE)
+        return path if whole else None
 
     def file_of(self, name: str, beside: Optional[Path] = None) -> Optional[Path]:
         """The overlay file that a name means, if any."""

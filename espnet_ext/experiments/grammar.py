@@ -193,7 +193,9 @@ def _collect(name: str, baselines: Baselines) -> Dict[str, Any]:
             )
         slots[switch.slot] = token
         values[switch.id] = value
-    kept = {i: v for i, v in inherited.items() if catalogue.switches[i].slot not in slots}
+    kept = {
+        i: v for i, v in inherited.items() if catalogue.switches[i].slot not in slots
+    }
     return {**kept, **values}
 
 
@@ -206,10 +208,14 @@ def _check(name: str, switches: Switches) -> None:
         token = switch.write(list(value) if isinstance(value, tuple) else value)
         if switch.between and not switch.between[0] <= value < switch.between[1]:
             low, high = switch.between
-            raise refuse(name, f"{token!r} is {value}", expected=f"{low} to below {high}")
+            raise refuse(
+                name, f"{token!r} is {value}", expected=f"{low} to below {high}"
+            )
         if switch.only and not set(switch.only) & set(switches.ids()):
             raise refuse(
-                name, f"{token!r} has no meaning here", expected=" or ".join(switch.only)
+                name,
+                f"{token!r} has no meaning here",
+                expected=" or ".join(switch.only),
             )
         for other in (*switch.without, *switch.excludes):
             if other in switches:
@@ -264,6 +270,8 @@ def _refuse_conformer_switches(name: str, switches: Switches) -> None:
             "no_encoder_l2",
             "l2_weights_only",
         )
+        growth = switch.slot == "regime" and switch.id != "slow_pretraining"
+        only_conformer = only_conformer or growth
         if only_conformer or switch.slot == "aux_ctc":
             raise refuse(
                 name,

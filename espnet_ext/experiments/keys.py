@@ -13,7 +13,9 @@ OURS = ("regime_conf", "experiment_conf")
 KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a word"}
 
 
-def _class_of(key: str, content: Mapping[str, Any], settings: Settings) -> Optional[str]:
+def _class_of(
+    key: str, content: Mapping[str, Any], settings: Settings
+) -> Optional[str]:
     return content.get(key, settings.get(key))
 
 
@@ -26,6 +28,10 @@ def _options(
     key = section.removesuffix("_conf")
     name = _class_of(key, content, settings)
     return parts.valid_options(key, name) if isinstance(name, str) else None
+
+
+def _has_inner(options: FrozenSet[str], option: str) -> bool:
+    return any(other.startswith(f"{option}.") for other in options)
 
 
 def _within(options: FrozenSet[str]) -> FrozenSet[str]:
@@ -68,8 +74,9 @@ def check_keys(
         valid = _within(options)
         for path, _ in leaves(value):
             steps = path.split(".")
-            # below a plain option (a mapping that no table describes) anything goes
-            if any(".".join(steps[:end]) in options for end in range(1, len(steps))):
+            # below an option whose inner names no table lists anything goes
+            above = [".".join(steps[:end]) for end in range(1, len(steps))]
+            if any(a in options and not _has_inner(options, a) for a in above):
                 continue
             if path not in valid:
                 _refuse(document, (key, *steps), path, valid)
@@ -103,7 +110,9 @@ def check_types(
             kinds = (type(old),)
         else:
             kinds = (int, float)
-        fits = isinstance(value, kinds) and isinstance(value, bool) == (kinds == (bool,))
+        fits = isinstance(value, kinds) and isinstance(value, bool) == (
+            kinds == (bool,)
+        )
         if not fits:
             raise OptionError(
                 f"{path} is {value!r}",

@@ -145,7 +145,7 @@ def stock_names() -> FrozenSet[str]:
         text = (Path(spec.origin).parent / source).read_text(encoding="utf-8")
         names.update(re.findall(r"^\s+(\w+)=[\w.]+,?$", text, re.MULTILINE))
         names.update(re.findall(r"\"(\w+)\": ?[\w.]+,?$", text, re.MULTILINE))
-    return frozenset(names)
+    return frozenset(name.lower() for name in names)  # ESPnet compares so
 
 
 def class_exists(key: str, name: str) -> bool:
@@ -153,7 +153,7 @@ def class_exists(key: str, name: str) -> bool:
     if (key, name) in registered():
         return True
     is_planned = any((k, n) == (key, name) for k, n, _ in planned_classes())
-    return not is_planned and name in stock_names()
+    return not is_planned and name.lower() in stock_names()
 
 
 def valid_options(key: str, name: str) -> Optional[FrozenSet[str]]:

@@ -114,7 +114,5 @@ def table(
     rows = []
     for name in names:
         rates = published.word_error_rates(name)
-        rows.append(
-            [name] + [f"{rates[s]:.1f}" if s in rates else "" for s in sets]
-        )
+        rows.append([name] + [f"{rates[s]:.1f}" if s in rates else "" for s in sets])
     return rows

@@ -131,7 +131,9 @@ class _Builder:
         if switch.slot in ("family", "criterion"):
             return
         for path, template in sets.items():
-            self.settings.set(path, _filled(template, value), switch.write(_plain(value)))
+            self.settings.set(
+                path, _filled(template, value), switch.write(_plain(value))
+            )
 
     def all_switches(self) -> None:
         for switch_id, value in self.switches.values:
@@ -163,7 +165,9 @@ class _Builder:
         layers = self.switches.get("num_layers")
         if layers:
             self.settings.set("encoder_conf.num_layers", layers, f"n{layers}")
-        growth = schedule.growth_of(regime, self.settings.get("encoder_conf.num_layers"))
+        growth = schedule.growth_of(
+            regime, self.settings.get("encoder_conf.num_layers")
+        )
         described = regime.get("growth")
         if described and growth.epochs:
             stages = {"layers": list(growth.layers[:-1]), "epochs": list(growth.epochs)}
@@ -193,7 +197,11 @@ class _Builder:
             segments = schedule.with_peak(segments, peak[1])
             origin = f"{peak[0].write(peak[1])} in {origin}"
         if "one_cycle" in self.switches:
-            stages = segments[: len(growth.epochs)] if "each_stage" in regime["rates"] else []
+            stages = (
+                segments[: len(growth.epochs)]
+                if "each_stage" in regime["rates"]
+                else []
+            )
             segments = schedule.one_cycle(
                 stages,
                 max(max(start, end) for start, end, _ in segments),
@@ -219,6 +227,19 @@ class _Builder:
         self.settings.set("accum_grad", last["accum_grad"], origin)
         if len(entries) > 1:
             self.settings.set("regime_conf.batch_schedule", entries, origin)
+
+    def build_whole(self, file: Path) -> schedule.Growth:
+        """A complete training configuration as base; it has chosen its own fidelity."""
+        document = strict_yaml.load(file)
+        check_keys(document, document.content, self.settings)
+        self.settings.merge(document.content, str(file))
+        if self.name == str(file):
+            self.name = file.stem
+        self.own["behaviour_version"] = fidelity.BEHAVIOUR_VERSION
+        if self.settings.get("encoder_conf.growth_start_layers"):
+            return self.blstm_growth()
+        layers = self.settings.get("encoder_conf.num_layers")
+        return schedule.Growth((layers if isinstance(layers, int) else 0,), ())
 
     def build(self) -> schedule.Growth:
         """Everything that the name says."""
@@ -277,18 +298,23 @@ def resolve(
     """
     conf = conf or find_conf()
     is_file = name.endswith((".yaml", ".yml"))
-    switches = None
-    if not is_file and name not in conf.overlays:
-        switches = parse_name(name, conf.baselines)
-    overlays = find_overlays(name, conf, switches)
-    if switches is None:
+    whole = conf.complete(name)
+    switches, overlays = None, []
+    if whole is None:
+        if not is_file and name not in conf.overlays:
+            switches = parse_name(name, conf.baselines)
+        overlays = find_overlays(name, conf, switches)
+    if switches is None and overlays:
         rest = overlays[0].base or overlays[0].name
-        switches = parse_name(rest, conf.baselines)
-    builder = _Builder(conf, switches, overlays[-1].name if is_file else name)
+        whole = conf.complete(rest) if overlays[0].base else None
+        switches = None if whole else parse_name(rest, conf.baselines)
+    if overlays and is_file:
+        name = overlays[-1].name
+    builder = _Builder(conf, switches or Switches(()), name)
     for overlay in overlays:
         if "regime" in overlay.own:
             builder.own["overlay_regime"] = overlay.own["regime"]
-    growth = builder.build()
+    growth = builder.build_whole(whole) if whole else builder.build()
     settings = builder.settings
     pinned: Dict[str, str] = {}
     for overlay in overlays:
@@ -313,12 +339,14 @@ def _finished(
     builder: _Builder, growth: schedule.Growth, pinned: Mapping[str, str]
 ) -> Resolved:
     settings, own, name = builder.settings, builder.own, builder.name
-    choices = fidelity.choice_of(own["fidelity"], name)
-    fidelity.apply_fidelity(settings, choices, pinned)
+    fidelity_name = "its own"
+    if "fidelity" in own:
+        choices = fidelity.choice_of(own["fidelity"], name)
+        fidelity.apply_fidelity(settings, choices, pinned)
+        chosen = set(choices.values())
+        fidelity_name = chosen.pop() if len(chosen) == 1 else "mixed"
     version = fidelity.check_version(own["behaviour_version"], name)
     fidelity.apply_changes(settings, version)
-    chosen = set(choices.values())
-    fidelity_name = chosen.pop() if len(chosen) == 1 else "mixed"
     described = {"name": name, "behaviour_version": version, "fidelity": fidelity_name}
     for key, value in described.items():
         settings.set(f"experiment_conf.{key}", value, "resolution")
@@ -334,4 +362,3 @@ def _finished(
         inference_config=own.get("inference_config", ""),
         growth=growth,
     )
-

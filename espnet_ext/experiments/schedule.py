@@ -95,8 +95,8 @@ def expand(segments: Sequence[Segment]) -> List[float]:
     """The rate of every sub-epoch; both ends of a segment are included."""
     rates: List[float] = []
     for start, end, epochs in segments:
-        steps = max(epochs - 1, 1)
-        rates += [start + (end - start) * step / steps for step in range(epochs)]
+        inner = [start + (end - start) * n / (epochs - 1) for n in range(epochs - 1)]
+        rates += [*inner, end][:epochs]
     return rates
 
 

@@ -50,7 +50,9 @@ def layers_of_epochs(text, layers, epochs):
         values = [int(n) for n, count in listed for _ in range(int(count))]
     else:
         values = [
-            int(n) for n, count in re.findall(r"(\d+)x(\d+)", text) for _ in range(int(count))
+            int(n)
+            for n, count in re.findall(r"(\d+)x(\d+)", text)
+            for _ in range(int(count))
         ]
         last = re.search(r"then (\d+) from sub-epoch (\d+)", text)
         assert len(values) + 1 == int(last[2]) and int(last[1]) == layers
@@ -77,7 +79,9 @@ def batches_of_epochs(row, active_layers):
         if rules == "5000 (sub-epochs 1-20)":
             frames = 5000 if epoch <= 20 else frames
         elif rules != "-":
-            frames, accumulated = run_rules(row, rules, epoch, layers, frames, accumulated)
+            frames, accumulated = run_rules(
+                row, rules, epoch, layers, frames, accumulated
+            )
         result.append((frames, accumulated))
     return result
 
@@ -92,7 +96,9 @@ def run_rules(row, rules, epoch, layers, frames, accumulated):
         left, operator, right = condition.removesuffix(" and training").split()
         known = {"epoch": epoch, "num_enc_layers": layers}
         right = (
-            list_length(row["pretrain_layers"]) if right.startswith("len(") else int(right)
+            list_length(row["pretrain_layers"])
+            if right.startswith("len(")
+            else int(right)
         )
         holds = known[left] <= right if operator == "<=" else known[left] >= right
         if word == "if":
@@ -116,7 +122,9 @@ def l2_of(text):
     for part in text.split(", "):
         special = re.fullmatch(r"encoder\(enc_l2=1e-(\d)\)", part)
         if special:
-            factors.update(dict.fromkeys(["encoder", "frontend"], 10.0 ** -int(special[1])))
+            factors.update(
+                dict.fromkeys(["encoder", "frontend"], 10.0 ** -int(special[1]))
+            )
         elif part.startswith("BLSTM frontend"):
             factors["frontend"] = 1e-4
         elif part == "conv frontend 0.01":

@@ -11,7 +11,9 @@ from espnet_ext.experiments.schedule import expand
 from tests.experiments import table
 from tests.shared import REPOSITORY, shared_file
 
-RESULT_COLUMNS = re.compile(r"(cfg|seed)_(hub5e_00|hub5e_01|rt03s|best_epoch)|status_note")
+RESULT_COLUMNS = re.compile(
+    r"(cfg|seed)_(hub5e_00|hub5e_01|rt03s|best_epoch)|status_note"
+)
 
 
 def rows():
