@@ -1,9 +1,9 @@
 """YAML read strictly: plain values only, each key once, bounded, with line numbers.
 
-A document becomes dicts, lists and scalars; nothing else. Python tags, merge keys, a key
-that stands twice, a number that YAML takes for text (1e-3), deep nesting and aliases
-that expand to large trees are refused with file and line. The parser's events are read
-one by one instead of building objects, so a hostile file costs no memory or recursion.
+A document becomes dicts, lists and scalars; nothing else. Python tags, merge keys, a
+key that stands twice, a number that YAML takes for text (1e-3), deep nesting and
+aliases that expand to large trees are refused with file and line. The parser's events
+are read one by one instead of building objects, so a hostile file costs no memory or recursion.
 """
 
 import re
@@ -21,7 +21,7 @@ MAXIMUM_VALUES = 50_000  # aliases counted as often as they are used
 NUMBER_AS_TEXT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 TAG = "tag:yaml.org,2002:"
 KNOWN_TAGS = {TAG + name for name in ("null", "bool", "int", "float", "str")}
-# libyaml's parser where the wheel has it; both only yield events, neither builds objects
+# libyaml's parser where the wheel has it; both only yield events, no objects
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER = yaml.resolver.Resolver()
 _SCALARS = yaml.constructor.SafeConstructor()

@@ -1,4 +1,4 @@
-"""Builds the model of an experiment on the meta device: sizes without memory or data."""
+"""Builds the model of an experiment on the meta device: sizes without memory."""
 
 import copy
 import dataclasses

@@ -11,14 +11,14 @@ from espnet_ext.experiments.overrides import parse_override
 
 VERBS = {
     "list": "known experiments with the original's error rates",
-    "show": "the training configuration of an experiment, with the origin of each value",
+    "show": "the training configuration of an experiment, and the origin of each value",
     "diff": "what two experiments differ in",
     "check": "every error that needs no data; parameters, growth, learning rates, cost",
 }
 DESCRIPTION = (
     "An experiment is a name of tokens joined by _ in any order "
-    "(conformer_pre10_d384_h6_blstmf2_specaug), the name of a file in conf/experiments, "
-    "or a .yaml file. docs/switches/ explains every token."
+    "(conformer_pre10_d384_h6_blstmf2_specaug), the name of a file in "
+    "conf/experiments, or a .yaml file. docs/switches/ explains every token."
 )
 
 

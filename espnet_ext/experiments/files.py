@@ -131,7 +131,7 @@ class Conf:
                 f"sets {count} values",
                 where=document.name,
                 expected=f"at most {MAXIMUM_KEYS}",
-                next_step="name a nearer base, or put a part into an overlay of its own",
+                next_step="name a nearer base, or put a part into another overlay",
             )
         name = own.get("name", Path(path).stem)
         if not NAME.fullmatch(name):

@@ -178,8 +178,8 @@ def index_page(conf: Conf) -> str:
         "espnet-ext exp check NAME                     # all errors, without data",
         "./run.sh --exp NAME ...                       # run it",
         "```",
-        "A name is a model family and tokens joined by `_`, in any order. Two tokens for "
-        "the same thing, unknown tokens and impossible values are refused. "
+        "A name is a model family and tokens joined by `_`, in any order. Two tokens "
+        "for the same thing, unknown tokens and impossible values are refused. "
         "`conf/baselines.yaml` holds your own names for sets of switches, "
         "`conf/experiments/` files that change at most ten values.",
         "",

@@ -157,7 +157,7 @@ def class_exists(key: str, name: str) -> bool:
 
 
 def valid_options(key: str, name: str) -> Optional[FrozenSet[str]]:
-    """Options that exist or are planned; None for ESPnet's own classes: not known here."""
+    """Options that exist or are planned; None for ESPnet's own classes."""
     options = implemented_options(key, name) | set(planned(key, name))
     return frozenset(options) or None
 

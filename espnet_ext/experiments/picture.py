@@ -40,6 +40,7 @@ def curve(rates: Sequence[float], max_epoch: int) -> List[str]:
     lines.append(f"{'':10}{'1':<{width - len(str(total))}}{total}")
     if len(rates) < total:
         lines.append(
-            f"{'':10}dots: from sub-epoch {len(preset) + 1} on the validation score decides"
+            f"{'':10}dots: from sub-epoch {len(preset) + 1} on the validation score "
+            "decides"
         )
     return lines

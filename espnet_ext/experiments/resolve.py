@@ -144,7 +144,7 @@ class _Builder:
             self.settings.set("experiment_conf.copy", value, f"copy{value}")
 
     def frontend_l2(self) -> None:
-        """A frontend sets L2 itself; the experiment's loop over the encoder overrides it.
+        """A frontend sets L2 itself; the loop over the encoder overrides it.
 
         ``wd0`` removes that loop. Source: reference/models.md (c), (d.9).
         """

@@ -15,7 +15,7 @@ Segment = Tuple[float, float, int]
 
 @dataclasses.dataclass(frozen=True)
 class Growth:
-    """Layers of all stages, the last one included, and sub-epochs of all but the last."""
+    """Layers of all stages, and sub-epochs of all but the last."""
 
     layers: Tuple[int, ...]
     epochs: Tuple[int, ...]
@@ -48,7 +48,7 @@ def growth_of(regime: Mapping[str, Any], num_layers: int) -> Growth:
 
 
 def preset_rates(rates: Mapping[str, Any], growth: Growth) -> List[Segment]:
-    """Segments (from, to, sub-epochs): one a stage if the regime has such, then the rest."""
+    """Segments (from, to, sub-epochs): one a stage if wanted, then the rest."""
     ramp = rates.get("each_stage")
     stages = [(*ramp, epochs) for epochs in growth.epochs] if ramp else []
     return [*stages, *(tuple(segment) for segment in rates["last"])]
@@ -70,7 +70,7 @@ def with_peak(segments: Sequence[Segment], peak: float) -> List[Segment]:
 def one_cycle(
     stages: Sequence[Segment], peak: float, min_lr: float, max_epoch: int
 ) -> List[Segment]:
-    """After the ramps of the growth: up to the peak, down to a tenth, down to the lowest.
+    """After the ramps of the growth: up to the peak, to a tenth of it, to the lowest.
 
     Raises:
         OptionError: There is no room for it.

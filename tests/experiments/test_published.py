@@ -1,4 +1,4 @@
-"""The register of published results holds every figure of the reference, with source."""
+"""The register of published results holds every figure of the reference."""
 
 import csv
 import re
