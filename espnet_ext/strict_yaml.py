@@ -3,7 +3,8 @@
 A document becomes dicts, lists and scalars; nothing else. Python tags, merge keys, a
 key that stands twice, a number that YAML takes for text (1e-3), deep nesting and
 aliases that expand to large trees are refused with file and line. The parser's events
-are read one by one instead of building objects, so a hostile file costs no memory or recursion.
+are read one by one instead of building objects, so a hostile file costs neither
+memory nor recursion.
 """
 
 import re

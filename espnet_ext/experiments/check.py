@@ -43,7 +43,8 @@ def size_lines(config: Mapping[str, Any]) -> List[str]:
         )
         lines += [
             f"memory, roughly: weights and optimizer {cost.weights_gb:.1f} GB, of a "
-            f"batch encoder {cost.activations_gb:.1f} GB, output {cost.lattice_gb:.1f} GB",
+            f"batch: encoder {cost.activations_gb:.1f} GB, "
+            f"output {cost.lattice_gb:.1f} GB",
             f"time on Switchboard-300h, roughly: {cost.hours:.0f} h at the speed of "
             f"the original's GTX 1080 Ti ({FLOP_PER_SECOND / 1e12:.2f} TFLOP/s)",
         ]

@@ -19,10 +19,21 @@ PACKAGE = Path(__file__).resolve().parent.parent
 PLANNED = Path(__file__).with_name("planned.yaml")
 # our table names in register.py -> key of the configuration
 TABLE_KEYS = re.compile(r"(\w+?)_(?:choices|classes)")
-# options inside a mapping option, by the class that takes them
+# options inside a mapping option: who takes them (file, class), and what else goes there
 NESTED = {
-    ("decoder", "lstm_transducer", "joint"): "asr/joint/maxout_readout.py",
-    ("decoder", "lstm_transducer", "joint.attention"): "asr/joint/window_attention.py",
+    ("decoder", "lstm_transducer", "joint"): (
+        *("asr/joint/maxout_readout.py", "MaxoutReadout", {"type"}),
+    ),
+    ("decoder", "lstm_transducer", "joint.attention"): (
+        *("asr/joint/window_attention.py", "WindowAttention", set()),
+    ),
+    ("encoder", "staged_conformer", "growth"): (
+        *("asr/encoder/growth.py", "GrowthOptions", set()),
+    ),
+    ("model", "full_sum_transducer", "aux_ctc"): (
+        *("asr/ctc_heads.py", "CtcHeads", {"weight"}),
+    ),
+    ("model", "ctc", "aux_ctc"): ("asr/ctc_heads.py", "CtcHeads", {"weight"}),
 }
 STOCK_SOURCES = ("tasks/abs_task.py", "tasks/asr.py")
 
@@ -79,7 +90,9 @@ def _constructor(file: Path, class_name: str, own: bool = False) -> Set[str]:
     for node in tree.body:
         if not isinstance(node, ast.ClassDef) or node.name != class_name:
             continue
-        options: Set[str] = set()
+        # the fields, if it is a dataclass
+        fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+        options = {field.id for field in fields if isinstance(field, ast.Name)}
         open_ended = True
         for item in node.body:
             if isinstance(item, ast.FunctionDef) and item.name == "__init__":
@@ -123,14 +136,11 @@ def implemented_options(key: str, name: str, own: bool = False) -> FrozenSet[str
     module, class_name = registered()[key, name]
     file = _module_file(module)
     options = _constructor(file, class_name, own) if file else set()
-    for (nested_key, nested_name, option), path in NESTED.items():
-        if (nested_key, nested_name) == (key, name) and option.split(".")[0] in options:
-            source = PACKAGE / path
-            for node in _tree(source).body:
-                if isinstance(node, ast.ClassDef):
-                    inner = _constructor(source, node.name)
-                    options |= {f"{option}.{name_}" for name_ in inner}
-            options.add(f"{option.split('.')[0]}.type")
+    for (*owner, option), (path, inner_class, more) in NESTED.items():
+        source = PACKAGE / path
+        if owner == [key, name] and option.split(".")[0] in options and source.exists():
+            inner = _constructor(source, inner_class) | more
+            options |= {f"{option}.{inner_name}" for inner_name in inner}
     return frozenset(options)
 
 

@@ -86,7 +86,7 @@ def check_l2_sets(text, row, exp):
     # orig: the BLSTM layers alone, its convolutions have none
     assert (got["encoder_parameters"] == "weights") == weights_only
     assert bool(got.get("scaled_by_growth")) == ("*frac" in text)
-    late = "l2=0 during pretrain" in text
+    late = "l2=0 during pretrain" in text or "0 in first stage" in text
     assert ("regularise_from_epoch" in got) == late
 
 
