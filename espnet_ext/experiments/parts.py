@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 PLANNED = Path(__file__).with_name("planned.yaml")
 # our table names in register.py -> key of the configuration
 TABLE_KEYS = re.compile(r"(\w+?)_(?:choices|classes)")
-# options inside a mapping option: who takes them (file, class), and what else goes there
+# options inside a mapping option: who takes them (file, class), what else goes there
 NESTED = {
     ("decoder", "lstm_transducer", "joint"): (
         *("asr/joint/maxout_readout.py", "MaxoutReadout", {"type"}),

@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import io
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from espnet_ext.errors import FormatError
 from espnet_ext.files import read_lines
@@ -58,11 +58,15 @@ class Published:
     def word_error_rates(self, experiment: str) -> Dict[str, float]:
         """Set -> WER in percent; a record in the experiment file comes first."""
         found: Dict[str, float] = {}
-        for source in (OWN_RECORD, README):
-            for figure in self.figures:
-                wanted = figure.experiment == experiment and figure.metric == "WER"
-                if wanted and figure.source == source and figure.value is not None:
-                    found.setdefault(figure.set, figure.value)
+        wanted = [
+            figure
+            for figure in self.figures
+            if (figure.experiment, figure.metric) == (experiment, "WER")
+            and figure.value is not None
+            and not figure.subset
+        ]
+        for figure in sorted(wanted, key=lambda f: f.source != OWN_RECORD):
+            found.setdefault(figure.set, figure.value)
         return found
 
     def notes(self, experiment: str) -> List[str]:
@@ -85,14 +89,14 @@ def _figure(row: Dict[str, str], where: str) -> Figure:
     return Figure(**{**row, "value": value, "epoch": epoch})
 
 
-def load_published(folder: Path) -> Published:
+def load_published(folder: Path, name: str = FILE) -> Published:
     """The register in a folder ``results``.
 
     Raises:
         MissingInputError: There is no such file.
         FormatError: Other columns, or a value that is no number; with its line.
     """
-    path = folder / FILE
+    path = folder / name
     reader = csv.DictReader(io.StringIO("\n".join(read_lines(path))))
     if tuple(reader.fieldnames or ()) != FIELDS:
         raise FormatError(
@@ -105,14 +109,3 @@ def load_published(folder: Path) -> Published:
             raise FormatError("not as many fields as columns", where=where)
         figures.append(_figure(row, where))
     return Published(tuple(figures))
-
-
-def table(
-    published: Published, names: Sequence[str], sets: Sequence[str] = SETS
-) -> List[List[str]]:
-    """Name and WER per set as text, an empty cell where none is known."""
-    rows = []
-    for name in names:
-        rates = published.word_error_rates(name)
-        rows.append([name] + [f"{rates[s]:.1f}" if s in rates else "" for s in sets])
-    return rows

@@ -2,10 +2,12 @@
 
 import csv
 import re
+import shutil
 
 import pytest
 
 from espnet_ext.errors import FormatError
+from espnet_ext.experiments import readme_table
 from espnet_ext.experiments.published import FIELDS, load_published
 from tests.shared import REPOSITORY, shared_file
 
@@ -86,3 +88,25 @@ def test_a_damaged_register_is_refused_with_its_line(tmp_path, text, message):
     (tmp_path / "published.csv").write_text(text)
     with pytest.raises(FormatError, match=f"(?s){message}"):
         load_published(tmp_path)
+
+
+def test_the_readmes_table_is_up_to_date_and_says_not_run():
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    made = readme_table.table(REPOSITORY / "results")
+    assert (
+        readme_table.with_table(text, made, REPOSITORY / "README.md") == text
+    ), "run: python -m espnet_ext.experiments.readme_table"
+    assert "| 16.8 / 15.7 / 19.4 | not run |" in made
+
+
+def test_a_run_of_ours_stands_beside_the_originals_result(tmp_path):
+    shutil.copy(REPOSITORY / "results" / "published.csv", tmp_path)
+    row = "start_slowpretrain,hub5e_00,,WER,18.2,%,150,lowest dev loss,exp/x,"
+    (tmp_path / "runs.csv").write_text(",".join(FIELDS) + f"\n{row}\n")
+    made = readme_table.table(tmp_path, ["start_slowpretrain"])
+    assert "| `start_slowpretrain` | 18.0 / 17.1 / - | 18.2 / - / - |" in made
+
+
+def test_a_readme_without_marks_is_refused(tmp_path):
+    with pytest.raises(FormatError, match="no place"):
+        readme_table.with_table("text", "table", tmp_path)
