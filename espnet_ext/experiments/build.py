@@ -62,7 +62,7 @@ def buildable(config: Mapping[str, Any]) -> Tuple[Dict[str, Any], List[str]]:
 def input_size(config: Mapping[str, Any]) -> int:
     """Number of features of a frame."""
     frontend = config.get("frontend_conf") or {}
-    return frontend.get("num_channels") or frontend.get("n_mels") or 80
+    return frontend.get("channels") or frontend.get("n_mels") or 80
 
 
 def model_size(config: Mapping[str, Any]) -> Size:

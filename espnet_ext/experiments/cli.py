@@ -26,7 +26,22 @@ def usage() -> str:
     """The help screen of ``espnet-ext exp``."""
     lines = ["usage: espnet-ext exp VERB [options]   (VERB --help for more)", ""]
     lines += [f"  {name:6} {text}" for name, text in VERBS.items()]
-    return "\n".join([*lines, "", DESCRIPTION])
+    return "\n".join([*lines, "", DESCRIPTION, *token_lines()])
+
+
+def token_lines() -> List[str]:
+    """Every token of the catalogue with its meaning, by group."""
+    from espnet_ext.experiments.catalogue import load_catalogue
+
+    catalogue = load_catalogue()
+    lines: List[str] = []
+    for name, group in catalogue.groups.items():
+        lines += ["", f"{group.title}: {group.meaning}"]
+        for switch in catalogue.switches.values():
+            if switch.group == name:
+                token = switch.token.replace("{}", "...")
+                lines.append(f"  {token:24} {switch.meaning}")
+    return lines
 
 
 def get_parser(verb: str) -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from espnet_ext.cli import main
+from espnet_ext.experiments.catalogue import load_catalogue
 from tests.shared import REPOSITORY
 
 BEST = (
@@ -24,6 +25,13 @@ def in_the_repository(monkeypatch):
 def screen(capsys, *words, status=0):
     assert main(["exp", *words]) == status
     return capsys.readouterr().out
+
+
+def test_the_help_has_every_token_of_the_catalogue(capsys):
+    text = screen(capsys, "--help")
+    for switch in load_catalogue().switches.values():
+        assert f"  {switch.token.replace('{}', '...')} " in text
+        assert switch.meaning in text
 
 
 def test_list_sorts_by_the_originals_result(capsys):
