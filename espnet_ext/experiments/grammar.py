@@ -8,70 +8,24 @@ set of switches; the others then replace the baseline's switches of the same slo
 Source: reference/parts.md sections 0 and 2.
 """
 
-import dataclasses
 import functools
 import re
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from espnet_ext.errors import OptionError
 from espnet_ext.experiments.catalogue import Switch, load_catalogue
+from espnet_ext.experiments.combinations import check_switches
+from espnet_ext.experiments.switches import (
+    MAXIMUM_NAME,
+    Switches,
+    refuse,
+    switches_of,
+)
 from espnet_ext.names import nearest
 
-MAXIMUM_NAME = 255  # a name becomes a directory
 ALLOWED = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 BASELINE = re.compile(r"[a-z]+[a-z0-9]*", re.ASCII)
 Baselines = Mapping[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Switches:
-    """What an experiment name says.
-
-    Attributes:
-        values: (switch id, value) in the catalogue's order.
-    """
-
-    values: Tuple[Tuple[str, Any], ...]
-
-    def get(self, switch_id: str, default: Any = None) -> Any:
-        """Value of a switch, ``default`` if it is off."""
-        return dict(self.values).get(switch_id, default)
-
-    def __contains__(self, switch_id: str) -> bool:
-        return any(name == switch_id for name, _ in self.values)
-
-    def ids(self) -> List[str]:
-        """Switches that are on."""
-        return [name for name, _ in self.values]
-
-    def slot(self, slot: str) -> Optional[Tuple[Switch, Any]]:
-        """The switch that fills a slot and its value."""
-        for switch_id, value in self.values:
-            switch = load_catalogue().switches[switch_id]
-            if switch.slot == slot:
-                return switch, value
-        return None
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def switches_of(values: Mapping[str, Any]) -> Switches:
-    """A set of switches in the catalogue's order."""
-    order = list(load_catalogue().switches)
-    ordered = sorted(values.items(), key=lambda item: order.index(item[0]))
-    return Switches(tuple((name, _frozen(value)) for name, value in ordered))
-
-
-def refuse(name: str, found: str, **hints: Any) -> OptionError:
-    """An error about one part of a name."""
-    return OptionError(found, where=f"experiment {shortened(name)}", **hints)
-
-
-def shortened(name: str) -> str:
-    """A name for a message, cut if somebody passed a whole text."""
-    return repr(name if len(name) <= MAXIMUM_NAME else name[:60] + "...")
 
 
 @functools.lru_cache(maxsize=None)
@@ -199,86 +153,6 @@ def _collect(name: str, baselines: Baselines) -> Dict[str, Any]:
     return {**kept, **values}
 
 
-def _check(name: str, switches: Switches) -> None:
-    """Refuse values and combinations that cannot be."""
-    catalogue = load_catalogue()
-    slots = {catalogue.switches[i].slot for i in switches.ids()}
-    for switch_id, value in switches.values:
-        switch = catalogue.switches[switch_id]
-        token = switch.write(list(value) if isinstance(value, tuple) else value)
-        if switch.between and not switch.between[0] <= value < switch.between[1]:
-            low, high = switch.between
-            raise refuse(
-                name, f"{token!r} is {value}", expected=f"{low} to below {high}"
-            )
-        if switch.only and not set(switch.only) & set(switches.ids()):
-            raise refuse(
-                name,
-                f"{token!r} has no meaning here",
-                expected=" or ".join(switch.only),
-            )
-        for other in (*switch.without, *switch.excludes):
-            if other in switches:
-                raise refuse(
-                    name,
-                    f"{token!r} and {catalogue.switches[other].token!r} exclude each "
-                    "other",
-                    expected="one of the two",
-                )
-        for slot in set(switch.needs) - slots:
-            options = [s.shown for s in catalogue.of_slot(slot)]
-            raise refuse(
-                name,
-                f"{token!r} changes nothing without {slot}",
-                expected=f"also one of {', '.join(dict.fromkeys(options))}",
-            )
-    if "family" not in slots:
-        families = [s.token for s in catalogue.of_slot("family")]
-        raise refuse(name, "names no model family", expected=", ".join(families))
-    _check_sizes(name, switches)
-
-
-def _check_sizes(name: str, switches: Switches) -> None:
-    layers = switches.get("num_layers", 12)
-    aux = switches.slot("aux_ctc")
-    for layer in aux[1] if aux else ():
-        if layer > layers:
-            raise refuse(
-                name,
-                f"auxiliary CTC on layer {layer}, but the encoder has {layers} layers",
-                expected=f"layers up to {layers}",
-            )
-    size, heads = switches.get("model_size", 512), switches.get("num_heads", 4)
-    if size % heads:
-        raise refuse(
-            name,
-            f"model size {size} is no multiple of {heads} heads",
-            expected=f"for example d{-(-size // heads) * heads}",
-        )
-
-
-def _refuse_conformer_switches(name: str, switches: Switches) -> None:
-    """Models that are not the Conformer class have none of its switches."""
-    raw = ("start", "orig", "old_moh_hybrid_conformer", "old_nick_att_conformer")
-    family = switches.slot("family")
-    if family is None or family[0].id not in raw:
-        return
-    for switch_id, value in switches.values:
-        switch = load_catalogue().switches[switch_id]
-        only_conformer = switch.group in ("encoder", "frontend") or switch.id in (
-            "num_layers",
-            "no_encoder_l2",
-            "l2_weights_only",
-        )
-        growth = switch.slot == "regime" and switch.id != "slow_pretraining"
-        only_conformer = only_conformer or growth
-        if only_conformer or switch.slot == "aux_ctc":
-            raise refuse(
-                name,
-                f"{switch.shown!r} belongs to the Conformer, not to {family[0].token}",
-            )
-
-
 def parse_name(name: str, baselines: Baselines = {}) -> Switches:
     """The switches that a name says.
 
@@ -301,8 +175,7 @@ def parse_name(name: str, baselines: Baselines = {}) -> Switches:
             expected="one of the two",
         )
     switches = switches_of(values)
-    _check(name, switches)
-    _refuse_conformer_switches(name, switches)
+    check_switches(name, switches)
     return switches
 
 

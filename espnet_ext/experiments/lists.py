@@ -5,8 +5,9 @@ from typing import List, Sequence
 from espnet_ext.errors import OptionError
 from espnet_ext.experiments.catalogue import load_catalogue
 from espnet_ext.experiments.files import Conf
-from espnet_ext.experiments.grammar import Switches, parse_name
+from espnet_ext.experiments.grammar import parse_name
 from espnet_ext.experiments.published import SETS, Published, load_published
+from espnet_ext.experiments.switches import Switches
 from espnet_ext.names import nearest
 
 NO_RESULT = 1000.0

@@ -50,17 +50,31 @@ def broken(settings: Settings) -> Iterator[tuple]:
                 f"nothing is trained before sub-epoch {start}",
                 "auxiliary CTC, or 1",
             )
-    growth = settings.get("encoder_conf.growth")
-    if isinstance(growth, dict) and len(growth["layers"]) != len(growth["epochs"]):
-        yield (
-            "encoder_conf.growth",
-            f"{len(growth['layers'])} stages, {len(growth['epochs'])} lengths",
-            "a length for each stage",
-        )
+    yield from _broken_growth(settings.get("encoder_conf.growth"), layers)
     for path in ("batch_bins", "accum_grad"):
         value = settings.get(path)
         if value is not None and (not isinstance(value, int) or value < 1):
             yield path, f"is {value!r}", "at least 1"
+
+
+def _broken_growth(growth: Any, layers: Any) -> Iterator[tuple]:
+    """Rules of the stages of growth."""
+    if not isinstance(growth, dict):
+        return
+    path = "encoder_conf.growth"
+    stages, epochs = growth.get("layers"), growth.get("epochs")
+    if not isinstance(stages, list) or not isinstance(epochs, list):
+        yield path, f"has layers {stages!r} and epochs {epochs!r}", "two lists"
+        return
+    if not all(isinstance(n, int) and n > 0 for n in [*stages, *epochs]):
+        yield path, f"has layers {stages} and epochs {epochs}", "numbers from 1"
+        return
+    if len(stages) != len(epochs):
+        found = f"{len(stages)} stages, {len(epochs)} lengths"
+        yield path, found, "a length for each stage"
+    rising = [*stages, layers] if isinstance(layers, int) else stages
+    if rising != sorted(set(rising)):
+        yield path, f"the stages have {rising} layers", "more layers in each stage"
 
 
 def check(settings: Settings, name: str) -> None:

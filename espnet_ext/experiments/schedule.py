@@ -47,6 +47,18 @@ def growth_of(regime: Mapping[str, Any], num_layers: int) -> Growth:
     )
 
 
+def growth_of_encoder(options: Mapping[str, Any]) -> Growth:
+    """Stages that the options of an encoder ask for; one if it does not grow."""
+    layers = options.get("num_layers")
+    layers = layers if isinstance(layers, int) else 0
+    first = options.get("growth_start_layers")  # conv_blstm
+    if isinstance(first, int):
+        epochs = options.get("growth_epochs_per_layer", 2)
+        return Growth(tuple(range(first, layers + 1)), (epochs,) * (layers - first))
+    growth = options.get("growth") or {}  # staged_conformer
+    return Growth((*growth.get("layers", ()), layers), tuple(growth.get("epochs", ())))
+
+
 def preset_rates(rates: Mapping[str, Any], growth: Growth) -> List[Segment]:
     """Segments (from, to, sub-epochs): one a stage if wanted, then the rest."""
     ramp = rates.get("each_stage")

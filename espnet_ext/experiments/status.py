@@ -6,9 +6,10 @@ from typing import Dict, List, Optional
 from espnet_ext.experiments import parts
 from espnet_ext.experiments.catalogue import Switch, load_catalogue
 from espnet_ext.experiments.files import Conf
-from espnet_ext.experiments.grammar import format_name, switches_of
+from espnet_ext.experiments.grammar import format_name
 from espnet_ext.experiments.resolve import Resolved, resolve
 from espnet_ext.experiments.show import value_differences
+from espnet_ext.experiments.switches import switches_of
 
 BY_SLOT = {"aux_ctc": "aux_ctc_fixed", "specaug": "specaug"}
 EXAMPLE_VALUES = {"integer": 12, "layers": [4, 8], "scientific": 1e-3}

@@ -13,9 +13,9 @@ from espnet_ext.experiments.grammar import (
     example_tokens,
     format_name,
     parse_name,
-    switches_of,
     tokens_of,
 )
+from espnet_ext.experiments.switches import switches_of
 from espnet_ext.experiments.values import READERS
 from tests.experiments.names import VALUES, conformer_values, original_names
 

@@ -88,6 +88,11 @@ def test_an_overlay_is_found_whatever_the_order_of_the_tokens():
             OptionError,
             "layer 8, but the encoder has 6",
         ),
+        (
+            "encoder_conf: {num_layers: 8}\nmodel_conf: {aux_ctc: {layers: [4]}}",
+            OptionError,
+            r"encoder_conf.growth the stages have \[2, 4, 8, 8\] layers",
+        ),
         ("encoder_conf: 5", OptionError, "line 2.*mapping"),
         ("output_dir: x", OptionError, "line 2.*recipe names"),
         ("regime: pre11", OptionError, "did you mean 'pre1.*'"),

@@ -1,4 +1,4 @@
-"""An experiment by name goes through statistics and training, and can be continued."""
+"""An experiment by name goes through statistics, training and decoding."""
 
 from pathlib import Path
 
@@ -11,13 +11,14 @@ from tests.shared import REPOSITORY
 
 SETTINGS = (
     "--test_sets rt03s --fs 8k --nj 2 --ngpu 0 --use_lm false --lang en --nbpe 20 "
-    "--feats_normalize utterance_mvn --skip_stages 2 --stage 3 --stop_stage 11"
+    "--feats_normalize utterance_mvn --skip_stages 2 --stage 3 --stop_stage 12 "
+    "--inference_asr_model valid.loss.ave.pth"
 )
 
 
 @pytest.mark.slow
 def test_a_three_line_overlay_is_trained_by_name(tmp_path, monkeypatch, capsys):
-    """Stages 3-11; its directory has the name, every value and its origin."""
+    """Stages 3-12; its directory has the name, every value and its origin."""
     monkeypatch.chdir(make_recipe(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     Path("conf").symlink_to(REPOSITORY / "conf")
@@ -33,6 +34,8 @@ def test_a_three_line_overlay_is_trained_by_name(tmp_path, monkeypatch, capsys):
     text = (folder / "experiment.yaml").read_text()
     assert "max_epoch: 1  # overlay tiny_by_name" in text
     assert (folder / "valid.loss.ave.pth").exists()
+    (hypotheses,) = folder.glob("*/rt03s/text")  # stock inference reads config.yaml
+    assert len(hypotheses.read_text().splitlines()) == 2
     capsys.readouterr()
     assert cli.main([*SETTINGS.split(), *words]) == 0
     assert capsys.readouterr().out.count("skipped, unchanged") >= 5
