@@ -37,7 +37,7 @@ def size_lines(config: Mapping[str, Any]) -> List[str]:
         lines.append(
             f"  built without {len(size.left_out)} options that are not implemented yet"
         )
-    if "batch_bins" in config:
+    if "regime_conf" in config:  # an epoch is then a known part of the data
         cost = estimate(
             size.total, size.by_part.get("encoder", 0), config, build.LABELS + 1
         )

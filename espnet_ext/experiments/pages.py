@@ -63,7 +63,7 @@ def switch_lines(switch: Switch, conf: Conf) -> List[str]:
         "switch": f"`{switch.id}`",
         "acts on": ", ".join(f"`{path}`" for path in switch.config_paths)
         or (f"base `{switch.base}`" if switch.base else "the regime"),
-        "written": f"{switch.reader.example}" if switch.reads else "as it stands",
+        "value in the name": switch.reader.example if switch.reads else None,
         "type": switch.type,
         "neutral": None if switch.neutral is None else plain(switch.neutral),
         "tried": ", ".join(

@@ -49,7 +49,7 @@ def growth_of(regime: Mapping[str, Any], num_layers: int) -> Growth:
 
 def growth_of_encoder(options: Mapping[str, Any]) -> Growth:
     """Stages that the options of an encoder ask for; one if it does not grow."""
-    layers = options.get("num_layers")
+    layers = options.get("num_layers", options.get("num_blocks"))  # ESPnet: blocks
     layers = layers if isinstance(layers, int) else 0
     first = options.get("growth_start_layers")  # conv_blstm
     if isinstance(first, int):

@@ -95,8 +95,10 @@ def test_check_says_what_is_not_implemented_and_shows_growth_and_rates(capsys):
 
 
 def test_check_of_a_complete_configuration_finds_all_parts(capsys):
-    text = screen(capsys, "check", "--no_model", "conf/train_demo.yaml")
-    assert "parts: all implemented" in text
+    for name, layers in (("demo", 2), ("competitive", 16)):
+        text = screen(capsys, "check", "--no_model", f"conf/train_{name}.yaml")
+        assert "parts: all implemented" in text
+        assert f"growth: none, {layers} layers" in text
 
 
 @pytest.mark.parametrize(
