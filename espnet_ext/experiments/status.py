@@ -16,11 +16,11 @@ EXAMPLE_VALUES = {"integer": 12, "layers": [4, 8], "scientific": 1e-3}
 
 
 def example_value(switch: Switch) -> object:
-    """A value for an example: one that was tried, or any."""
+    """A value for an example: the last that was tried, or any."""
     if not switch.reads:
         return True
     if switch.tried:
-        return switch.tried[0]
+        return switch.tried[-1]
     return EXAMPLE_VALUES.get(switch.reads, 0.05)
 
 
