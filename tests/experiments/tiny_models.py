@@ -12,9 +12,9 @@ from espnet_ext.tasks.asr import TransducerTask
 LABELS = 12
 SHRUNK = {
     **dict.fromkeys(
-        "model_size feed_forward_size hidden_size embedding_size key_size".split(), 32
+        "feed_forward_size hidden_size embedding_size key_size".split(), 32
     ),
-    "readout_size": 50,
+    **{"model_size": 16, "readout_size": 50},
     **dict.fromkeys("attention_window_size chunk_size".split(), 10),
 }
 
