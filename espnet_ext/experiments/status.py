@@ -31,7 +31,7 @@ def example(switch: Switch) -> str:
     if switch.only:
         values[switch.only[0]] = True
     elif switch.slot != "family":
-        values["conformer"] = True
+        values["start" if switch.group == "decoder" else "conformer"] = True
     if switch.id == "import_old_nick":
         values.pop("conformer", None)
     for slot in switch.needs:
