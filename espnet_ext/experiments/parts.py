@@ -30,10 +30,10 @@ NESTED = {
     ("encoder", "staged_conformer", "growth"): (
         *("asr/encoder/growth.py", "GrowthOptions", set()),
     ),
-    ("model", "full_sum_transducer", "aux_ctc"): (
-        *("asr/ctc_heads.py", "CtcHeads", {"weight"}),
-    ),
-    ("model", "ctc", "aux_ctc"): ("asr/ctc_heads.py", "CtcHeads", {"weight"}),
+    **{
+        ("model", model, "aux_ctc"): ("asr/loss/aux_ctc.py", "AuxiliaryCtc", {"form"})
+        for model in ("full_sum_transducer", "ctc", "attention_encoder_decoder")
+    },
 }
 STOCK_SOURCES = ("tasks/abs_task.py", "tasks/asr.py")
 
