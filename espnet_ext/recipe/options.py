@@ -127,8 +127,13 @@ class RecipeOptions:
     asr_tag: str = _asr("", "name of the experiment (empty: from its settings)")
     asr_exp: str = _asr("", "its directory (empty: expdir/asr_<asr_tag>)")
     asr_stats_dir: str = _asr("", "directory of stage 10 (empty: from the settings)")
+    exp: str = _asr(
+        "", "experiment by name, instead of asr_config: espnet-ext exp list"
+    )
     asr_config: str = _asr("", "training configuration, for example conf/....yaml")
-    asr_args: str = _asr("", "options passed on to asr_train; they are in the name")
+    asr_args: str = _asr(
+        "", "for asr_train, in the name; encoder.dropout=0.2 sets one value"
+    )
     seed: str = _asr("", "seed of stage 11, part of the name (empty: ESPnet's)")
     pretrained_model: str = _asr("", "init_param: file[:src[:dst[:exclude]]]")
     ignore_init_mismatch: bool = _asr(False, "drop pretrained weights that do not fit")

@@ -21,6 +21,7 @@ ONLY = {
     "score_opts": ("", "sclite gets the options of the hub5 rules (stage 13)"),
     "skip_upload_hf": (True, "stage 15 (upload) is not part of this recipe"),
 }
+REPLACES = {"exp": ("asr_config", "inference_config"), "asr_config": ("exp",)}
 
 
 def parse(argv: Sequence[str]) -> RecipeOptions:
@@ -52,6 +53,9 @@ def parse(argv: Sequence[str]) -> RecipeOptions:
             if not rest:
                 raise OptionError(f"option --{name} needs a value", next_step=SEE_HELP)
             value = rest.pop(0)
+        # of an experiment's name and files that say the same the later one counts
+        for other in REPLACES.get(name, ()):
+            given.pop(other, None)
         given[name] = _convert(name, value)
     options = RecipeOptions(**given)
     check(options)
