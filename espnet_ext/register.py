@@ -13,8 +13,10 @@ def register() -> None:
     """
     from espnet2.tasks import asr
 
+    from espnet_ext.asr.ctc_model import CtcModel
     from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
+    from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.transducer_model import TransducerModel
 
@@ -22,7 +24,9 @@ def register() -> None:
     for table, name, plugin in (
         (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
+        (asr.encoder_choices, "staged_conformer", StagedConformerEncoder),
         (asr.decoder_choices, "lstm_transducer", LstmTransducerDecoder),
+        (asr.model_choices, "ctc", CtcModel),
         (asr.model_choices, "full_sum_transducer", TransducerModel),
     ):
         present = table.classes.setdefault(name, plugin)
