@@ -1,24 +1,34 @@
 """Builds the model of a named experiment with the sizes found in an array file."""
 
-from typing import Callable, Dict, List, NamedTuple, Optional
+# Dimensions: K labels without blank, V = K + 1
+import re
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from espnet2.asr.ctc import CTC
 
+from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
 from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
+from espnet_ext.asr.encoder_model import EncoderModel
 from espnet_ext.asr.transducer_model import TransducerModel
-from espnet_ext.errors import OptionError
+from espnet_ext.errors import FormatError, OptionError
+from espnet_ext.interop.experiment_names import NamedExperiment, parse_experiment
+from espnet_ext.interop.parameter_maps import (
+    blstm_encoder_rules,
+    ctc_head_rules,
+    ctc_output_rules,
+    joint_rules,
+    prediction_rules,
+)
+from espnet_ext.interop.reference_conformer import build_conformer, count
 from espnet_ext.interop.returnn import (
     Arrays,
     Rule,
-    blstm_encoder_rules,
     label_ids,
     load_parameters,
     parameters_of,
-    transducer_decoder_rules,
 )
-from espnet_ext.names import nearest
 
 
 class ReferenceModel(NamedTuple):
@@ -28,26 +38,21 @@ class ReferenceModel(NamedTuple):
         model: Ours, in evaluation mode; takes features in place of speech.
         rules: Original parameter names to ours.
         label_ids_K: Our token id of each original label.
+        experiment: What the name says.
     """
 
-    model: TransducerModel
+    model: EncoderModel
     rules: List[Rule]
     label_ids_K: np.ndarray
+    experiment: NamedExperiment
 
 
-def _count(parameters: Arrays, pattern: str) -> int:
-    number = 0
-    while pattern.format(number) in parameters:
-        number += 1
-    return number
-
-
-def build_start(parameters: Arrays, input_size: int, bos: Optional[int]):
-    """Experiments ``start`` and ``start_slowpretrain``: reference/models.md (b)."""
-    num_layers = _count(parameters, "encoder/layers/{}/fw/param_W")
-    num_convolutions = _count(parameters, "encoder/pre_conv_net/conv{}/filter")
-    num_labels = parameters["out_nb_label_logits/bias"].shape[0]
-    hidden_size = parameters["encoder/layers/0/fw/param_W_re"].shape[0]
+def _blstm_encoder(
+    parameters: Arrays, input_size: int, experiment: NamedExperiment
+) -> Tuple[ConvBlstmEncoder, List[Rule]]:
+    """``start`` and ``ctc_start``: reference/models.md (b)."""
+    num_layers = count(parameters, "encoder/layers/{}/fw/param_W")
+    num_convolutions = count(parameters, "encoder/pre_conv_net/conv{}/filter")
     encoder = ConvBlstmEncoder(
         input_size,
         conv_channels=[
@@ -56,45 +61,160 @@ def build_start(parameters: Arrays, input_size: int, bos: Optional[int]):
         ],
         conv_feature_pooling=[2] * num_convolutions,
         num_layers=num_layers,
-        hidden_size=hidden_size,
+        hidden_size=parameters["encoder/layers/0/fw/param_W_re"].shape[0],
     )
-    decoder = LstmTransducerDecoder(
+    return encoder, blstm_encoder_rules(num_layers, num_convolutions)
+
+
+ENCODERS: Dict[str, Callable] = {
+    "start": _blstm_encoder,
+    "ctc_start": _blstm_encoder,
+    "conformer": build_conformer,
+    "ctc_conformer": build_conformer,
+}
+
+
+def _decoder(parameters: Arrays, num_labels: int, encoder_size: int):
+    """Decoder of the transducers: reference/models.md (b), (e)."""
+    embedding_size = parameters["lm/embed/weight"].shape[1]
+    attention = None
+    if "att_query/weight" in parameters:
+        attention = {
+            "key_size": parameters["att_query/weight"].shape[1],
+            "scale": "window_size",
+            "padding": "visible",
+        }
+    options = {}
+    zoneout = "lm/lstm/param_kernel" in parameters
+    if zoneout:
+        rows, columns = parameters["lm/lstm/param_kernel"].shape
+        hidden_size = columns // 4
+        options["zoneout"] = {"cell": 0.15, "output": 0.05, "step_output": "plain"}
+    else:
+        hidden_size = parameters["lm/lstm/param_W_re"].shape[0]
+    return LstmTransducerDecoder(
         num_labels + 1,
-        encoder.output_size(),
-        embedding_size=parameters["lm/embed/weight"].shape[1],
-        hidden_size=parameters["lm/lstm/param_W_re"].shape[0],
+        encoder_size,
+        embedding_size=embedding_size,
+        hidden_size=hidden_size,
         joint={
             "readout_size": parameters["readout_in_bias"].shape[0],
-            "attention": {
-                "key_size": parameters["att_query/weight"].shape[1],
-                "scale": "window_size",
-                "padding": "visible",
-            },
+            "attention": attention,
         },
+        **options,
     )
-    ids_K = label_ids(num_labels, bos)
+
+
+def _head_numbers(parameters: Arrays) -> List[int]:
+    found = [re.fullmatch(r"enc_aux_logits_(\d+)/weight", name) for name in parameters]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _number_of_labels(parameters: Arrays, experiment: NamedExperiment) -> int:
+    """K, from whichever output layer there is."""
+    if "out_nb_label_logits/bias" in parameters:
+        return parameters["out_nb_label_logits/bias"].shape[0]
+    if "logits/bias" in parameters:
+        return parameters["logits/bias"].shape[0] - 1
+    numbers = _head_numbers(parameters)
+    if not numbers:
+        raise FormatError(
+            "the file holds no output layer (out_nb_label_logits, logits or "
+            "enc_aux_logits_N)",
+            expected="parameters of a transducer or CTC experiment",
+        )
+    classes = parameters[f"enc_aux_logits_{numbers[0]}/bias"].shape[0]
+    return classes - 1 if experiment.aux_form == "ff" else classes
+
+
+def _model(
+    parameters: Arrays,
+    experiment: NamedExperiment,
+    encoder,
+    ids_K: np.ndarray,
+    bos: Optional[int],
+) -> Tuple[EncoderModel, List[Rule]]:
+    """Model around an encoder, and the rules of everything but the encoder."""
+    num_labels = len(ids_K)
     tokens = ["<blank>", *(f"label{i}" for i in range(1, num_labels)), "<sos/eos>"]
-    model = TransducerModel(
-        vocab_size=num_labels + 1,
-        token_list=tokens,
-        frontend=None,
-        specaug=None,
-        normalize=None,
-        preencoder=None,
-        encoder=encoder,
-        postencoder=None,
-        decoder=decoder,
-        ctc=CTC(num_labels + 1, encoder.output_size()),
-        loss_reduction="sum",
+    numbers = _head_numbers(parameters)
+    aux_ctc = None
+    rules: List[Rule] = []
+    if numbers:
+        aux_ctc = {
+            "layers": numbers,
+            "form": experiment.aux_form,
+            "blank_token": int(ids_K[-1]),
+        }
+        rules = ctc_head_rules(numbers, ids_K, experiment.aux_form == "ff")
+    common = {
+        "vocab_size": num_labels + 1,
+        "token_list": tokens,
+        "frontend": None,
+        "specaug": None,
+        "normalize": None,
+        "preencoder": None,
+        "encoder": encoder,
+        "postencoder": None,
+        "ctc": CTC(num_labels + 1, encoder.output_size()),
+        "aux_ctc": aux_ctc,
+        "loss_reduction": "sum",
+    }
+    if "logits/weight" in parameters:
+        return CtcModel(**common), [*rules, *ctc_output_rules(ids_K)]
+    if "lm/embed/weight" not in parameters:  # before the transducer starts (transdN)
+        model = EncoderModel(decoder=None, joint_network=None, ctc_weight=1.0, **common)
+        model.ctc = None
+        return model, rules
+    decoder = _decoder(parameters, num_labels, encoder.output_size())
+    kernel = parameters.get("lm/lstm/param_kernel")
+    zoneout_input = 0
+    if kernel is not None:
+        zoneout_input = kernel.shape[0] - kernel.shape[1] // 4
+    return TransducerModel(decoder=decoder, **common), [
+        *rules,
+        *prediction_rules(ids_K, zoneout_input),
+        *joint_rules(ids_K, attention="att_query/weight" in parameters),
+    ]
+
+
+def input_size_of(arrays: Arrays) -> int:
+    """Number of features, from the input of the file or of its first set."""
+    for name, array in arrays.items():
+        if re.fullmatch(r"(.*:)?(in:data|data)", name):
+            return array.shape[-1]
+    raise FormatError(
+        "the file holds no input (in:data, SET:in:data or batchN:data)",
+        expected="an array file as reference/parity/README.md describes",
     )
-    rules = blstm_encoder_rules(num_layers, num_convolutions)
-    return ReferenceModel(model, rules + transducer_decoder_rules(ids_K), ids_K)
 
 
-BUILDERS: Dict[str, Callable] = {
-    "start": build_start,
-    "start_slowpretrain": build_start,
-}
+def assemble(
+    experiment: NamedExperiment,
+    parameters: Arrays,
+    input_size: int,
+    bos: Optional[int] = None,
+) -> ReferenceModel:
+    """The model with sizes of ``parameters``, which are not loaded.
+
+    Raises:
+        OptionError: There is no model of the family.
+    """
+    if experiment.family not in ENCODERS:
+        raise OptionError(
+            f"experiments of the family {experiment.family!r} cannot be compared yet",
+            expected=", ".join(sorted(ENCODERS)),
+        )
+    try:
+        encoder, rules = ENCODERS[experiment.family](parameters, input_size, experiment)
+        ids_K = label_ids(_number_of_labels(parameters, experiment), bos)
+        model, more = _model(parameters, experiment, encoder, ids_K, bos)
+    except KeyError as error:
+        raise FormatError(
+            f"parameter {error} is missing",
+            next_step="check that --experiment names the experiment the file is of",
+        ) from None
+    return ReferenceModel(model.eval(), [*rules, *more], ids_K, experiment)
 
 
 def build_reference_model(
@@ -108,17 +228,12 @@ def build_reference_model(
         bos: Original label used as BOS; the last one by default.
 
     Raises:
-        OptionError: The experiment is not supported yet.
+        OptionError: The experiment is not supported.
         FormatError: The parameters are not those of the experiment.
     """
-    if experiment not in BUILDERS:
-        raise OptionError(
-            f"experiment {experiment!r} has no model yet",
-            expected=", ".join(sorted(BUILDERS)),
-            next_step=f"nearest: {nearest(experiment, BUILDERS) or 'none'}",
-        )
     parameters = parameters_of(arrays)
-    reference = BUILDERS[experiment](parameters, arrays["in:data"].shape[-1], bos)
+    reference = assemble(
+        parse_experiment(experiment), parameters, input_size_of(arrays), bos
+    )
     load_parameters(reference.model, parameters, reference.rules)
-    reference.model.eval()
     return reference

@@ -5,11 +5,12 @@
                   64, time stride 3; no activations (``convwei``)
     swish_conv    3x3 to 32, pooling 2 over features; 3x3 to 64; 3x3 to 64, time stride
                   2; 3x3 to 32, time stride 3; swish (``old_moh_hybrid_conformer``)
-    blstm         BLSTM layers, each with max-pooling over time (``blstmf``, ``blstmf2``)
+    blstm         BLSTM layers, max-pooling over time after each (``blstmf*``)
     conv_blstm    two 3x3 convolutions with pooling 2 over features in front of that
                   (``cnnblstmf``, ``cnnblstmf2``)
 
-With 40 features the outputs have 448, 1280, 640, 1024 and 1024 dimensions.
+With 40 features the outputs have 448, 1280, 640, 1024 and 1024 dimensions. The
+numbers of channels are an option of all but blstm.
 All paddings are TensorFlow's SAME; padded frames are seen as they are, unless
 ``hide_padding``.
 
@@ -17,7 +18,7 @@ Source: reference/models.md (c), (h); reference/parts.md 2.3.
 """
 
 # Dimensions: B batch, T frames, F feature, C channels
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
@@ -196,7 +197,7 @@ def build_frontend(
     name = options.pop("type", "conv")
     if name not in TYPES:
         raise ValueError(f"frontend type {name!r}: expected one of {TYPES}")
-    allowed: List[str] = []
+    allowed = ["channels"]
     if name in BLSTM_TYPES:
         allowed = ["hidden_size", "time_pooling", "dropout"]
     if name == "conv_blstm":
@@ -211,6 +212,11 @@ def build_frontend(
     if name in BLSTM_TYPES:
         options = {"dropout": dropout, "dropout_mask": dropout_mask, **options}
         return BlstmFrontend(input_size, hide_padding=hide_padding, **options)
-    return ConvFrontend(
-        input_size, CONV_LAYERS[name], CONV_ACTIVATIONS[name], hide_padding
-    )
+    layers = list(CONV_LAYERS[name])
+    channels = options.get("channels", [layer.channels for layer in layers])
+    if len(channels) != len(layers):
+        raise ValueError(
+            f"frontend {name}: channels {list(channels)}, expected {len(layers)} numbers"
+        )
+    layers = [layer._replace(channels=c) for layer, c in zip(layers, channels)]
+    return ConvFrontend(input_size, layers, CONV_ACTIVATIONS[name], hide_padding)
