@@ -13,8 +13,10 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.encoder_model import EncoderModel
-from espnet_ext.asr.loss import factorised_rna_loss
+from espnet_ext.asr.loss import factorised_loss
+from espnet_ext.asr.loss.node_gradient import GradientOptions
 from espnet_ext.asr.search.greedy import greedy_search
+from espnet_ext.asr.smoothing_schedule import SmoothingSchedule
 
 
 class TransducerModel(EncoderModel):
@@ -24,6 +26,9 @@ class TransducerModel(EncoderModel):
         ctc_weight: Scale of a CTC loss on the encoder output; 0 builds no such layer.
         transducer_start_epoch: The transducer loss is computed from this 1-based
             epoch on; before it, only CTC losses (experiments ``transdN``).
+        label_smoothing: Options of SmoothingSchedule (``type``, ``scale``,
+            ``schedule``, ``warmup_epochs``); None for none.
+        fastemit: lambda of FastEmit, see GradientOptions.
 
     A sequence with more labels than encoder frames has no alignment. It contributes
     nothing to the loss and is named in the log.
@@ -37,6 +42,8 @@ class TransducerModel(EncoderModel):
         joint_network=None,
         ctc_weight: float = 0.0,
         transducer_start_epoch: int = 1,
+        label_smoothing: Optional[Dict] = None,
+        fastemit: float = 0.0,
         **kwargs,
     ):
         without_ctc = ctc_weight == 0.0 and kwargs.get("aux_ctc") is None
@@ -58,6 +65,8 @@ class TransducerModel(EncoderModel):
         self.criterion_att = None
         self.use_transducer_decoder = True
         self.transducer_start_epoch = transducer_start_epoch
+        self.smoothing = SmoothingSchedule(**(label_smoothing or {}))
+        self.fastemit = fastemit
 
     @property
     def joint_network(self):
@@ -140,9 +149,23 @@ class TransducerModel(EncoderModel):
             am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1)
         )
         # the label axis has no blank: id 1 is its first entry
-        return factorised_rna_loss(
-            logits, emission, (labels_BL - 1).clamp(min=0), frame_lens_B, label_lens_B
+        return factorised_loss(
+            logits,
+            emission,
+            (labels_BL - 1).clamp(min=0),
+            frame_lens_B,
+            label_lens_B,
+            options=self.gradient_options(),
         )
+
+    def gradient_options(self) -> GradientOptions:
+        """Label smoothing of this epoch and growing stage, and FastEmit."""
+        stages = getattr(self.encoder, "stages", None)
+        layers = (1, 1, 1)
+        if stages:
+            layers = (self.encoder.stage.layers, stages[0].layers, stages[-1].layers)
+        smoothing = self.smoothing.at(self.epoch, *layers)
+        return GradientOptions(smoothing=smoothing, fastemit=self.fastemit)
 
     def _token_error_rate(self, am_BTR, frame_lens_B, labels_BL, label_lens_B):
         results = greedy_search(self.decoder, am_BTR, frame_lens_B)

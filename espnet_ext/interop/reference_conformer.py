@@ -54,7 +54,7 @@ def _frontend(
             for index, name in enumerate(names):
                 ours = "encoder.frontend.convolutions"
                 rules += conv_net_rules(name, ours, 1, first=index)
-            return {"type": kind, "channels": channels}, rules
+            return {"type": kind, "conv_channels": channels}, rules
     num_layers = count(parameters, prefix + "/layers/{}/fw/param_W")
     convolutions = count(parameters, prefix + "/pre_conv_net/conv{}/filter")
     options = {

@@ -13,7 +13,11 @@ from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder_model import EncoderModel
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import FormatError, OptionError
-from espnet_ext.interop.experiment_names import NamedExperiment, parse_experiment
+from espnet_ext.interop.experiment_names import (
+    NamedExperiment,
+    parse_experiment,
+    smoothing_at,
+)
 from espnet_ext.interop.parameter_maps import (
     blstm_encoder_rules,
     ctc_head_rules,
@@ -127,12 +131,23 @@ def _number_of_labels(parameters: Arrays, experiment: NamedExperiment) -> int:
     return classes - 1 if experiment.aux_form == "ff" else classes
 
 
+def _smoothing(experiment: NamedExperiment, encoder, sub_epoch: Optional[int]):
+    """``label_smoothing`` of the sub-epoch and growing stage the file is of."""
+    if experiment.smoothing is None:
+        return None
+    layers = len(encoder.layers)
+    if sub_epoch is None:  # growing files are of sub-epoch 15, see parity/README.md
+        sub_epoch = 15 if layers == 4 else 60
+    scale = smoothing_at(experiment, sub_epoch, layers)
+    return {"type": experiment.smoothing, "scale": scale}
+
+
 def _model(
     parameters: Arrays,
     experiment: NamedExperiment,
     encoder,
     ids_K: np.ndarray,
-    bos: Optional[int],
+    sub_epoch: Optional[int],
 ) -> Tuple[EncoderModel, List[Rule]]:
     """Model around an encoder, and the rules of everything but the encoder."""
     num_labels = len(ids_K)
@@ -171,7 +186,9 @@ def _model(
     zoneout_input = 0
     if kernel is not None:
         zoneout_input = kernel.shape[0] - kernel.shape[1] // 4
-    return TransducerModel(decoder=decoder, **common), [
+    smoothing = _smoothing(experiment, encoder, sub_epoch)
+    model = TransducerModel(decoder=decoder, label_smoothing=smoothing, **common)
+    return model, [
         *rules,
         *prediction_rules(ids_K, zoneout_input),
         *joint_rules(ids_K, attention="att_query/weight" in parameters),
@@ -194,6 +211,7 @@ def assemble(
     parameters: Arrays,
     input_size: int,
     bos: Optional[int] = None,
+    sub_epoch: Optional[int] = None,
 ) -> ReferenceModel:
     """The model with sizes of ``parameters``, which are not loaded.
 
@@ -208,7 +226,7 @@ def assemble(
     try:
         encoder, rules = ENCODERS[experiment.family](parameters, input_size, experiment)
         ids_K = label_ids(_number_of_labels(parameters, experiment), bos)
-        model, more = _model(parameters, experiment, encoder, ids_K, bos)
+        model, more = _model(parameters, experiment, encoder, ids_K, sub_epoch)
     except KeyError as error:
         raise FormatError(
             f"parameter {error} is missing",
@@ -218,7 +236,10 @@ def assemble(
 
 
 def build_reference_model(
-    experiment: str, arrays: Arrays, bos: Optional[int] = None
+    experiment: str,
+    arrays: Arrays,
+    bos: Optional[int] = None,
+    sub_epoch: Optional[int] = None,
 ) -> ReferenceModel:
     """Model of ``experiment`` with sizes and parameters of an array file.
 
@@ -226,6 +247,8 @@ def build_reference_model(
         experiment: Name as in the original, for example ``start``.
         arrays: Content of the file; parameters under ``param:``, input ``in:data``.
         bos: Original label used as BOS; the last one by default.
+        sub_epoch: 1-based; only needed for a smoothing that warms up. By default 15
+            for four layers, else after the warm-up.
 
     Raises:
         OptionError: The experiment is not supported.
@@ -233,7 +256,11 @@ def build_reference_model(
     """
     parameters = parameters_of(arrays)
     reference = assemble(
-        parse_experiment(experiment), parameters, input_size_of(arrays), bos
+        parse_experiment(experiment),
+        parameters,
+        input_size_of(arrays),
+        bos,
+        sub_epoch,
     )
     load_parameters(reference.model, parameters, reference.rules)
     return reference

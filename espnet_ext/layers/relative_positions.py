@@ -45,3 +45,20 @@ def clipped_offsets(frames: int, clip: int, device=None) -> torch.Tensor:
     """Row of a table of 2 clip + 1 learned encodings for each query and key, [T, T]."""
     positions = torch.arange(frames, device=device)
     return (positions - positions.unsqueeze(1)).clamp(-clip, clip) + clip
+
+
+def short_table(table_RK: torch.Tensor, frames: int) -> torch.Tensor:
+    """Table of learned encodings as the original reads it for short sequences.
+
+    Where the longest sequence has at most clip + 1 frames, it cuts the encodings it
+    needs out of the table, and takes the size of a head for the number of rows: rows
+    from that number on are zero. Found in ``parity/conf_relold_dh4_e15.npz``; at full
+    size a head has more entries than there are rows, and nothing is lost.
+    """
+    rows, head = table_RK.shape
+    if 2 * frames > rows + 1 or head >= rows:
+        return table_RK
+    positions_R = torch.arange(rows, device=table_RK.device).unsqueeze(1)
+    # the cut begins at row clip + 1 - frames
+    cut = (rows + 1) // 2 - frames
+    return table_RK.masked_fill(positions_R - cut >= head, 0.0)

@@ -197,11 +197,11 @@ def build_frontend(
     name = options.pop("type", "conv")
     if name not in TYPES:
         raise ValueError(f"frontend type {name!r}: expected one of {TYPES}")
-    allowed = ["channels"]
+    allowed = ["conv_channels"] if name != "blstm" else []
     if name in BLSTM_TYPES:
-        allowed = ["hidden_size", "time_pooling", "dropout"]
+        allowed += ["hidden_size", "time_pooling", "dropout"]
     if name == "conv_blstm":
-        allowed += ["conv_channels", "conv_feature_pooling"]
+        allowed += ["conv_feature_pooling"]
         options.setdefault("conv_channels", (32, 32))
     unknown = sorted(set(options) - set(allowed))
     if unknown:
@@ -213,10 +213,11 @@ def build_frontend(
         options = {"dropout": dropout, "dropout_mask": dropout_mask, **options}
         return BlstmFrontend(input_size, hide_padding=hide_padding, **options)
     layers = list(CONV_LAYERS[name])
-    channels = options.get("channels", [layer.channels for layer in layers])
+    channels = options.get("conv_channels", [layer.channels for layer in layers])
     if len(channels) != len(layers):
         raise ValueError(
-            f"frontend {name}: channels {list(channels)}, expected {len(layers)} numbers"
+            f"frontend {name}: conv_channels {list(channels)}, expected "
+            f"{len(layers)} numbers"
         )
     layers = [layer._replace(channels=c) for layer, c in zip(layers, channels)]
     return ConvFrontend(input_size, layers, CONV_ACTIVATIONS[name], hide_padding)

@@ -21,9 +21,14 @@ from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.gradient_scale import distance_factors, scale_gradient
 from espnet_ext.layers.growing import Axis, GrowingLinear, GrowingModule, fixed
 from espnet_ext.layers.init import glorot_uniform_
-from espnet_ext.layers.relative_positions import clipped_offsets, pair_by_offset
+from espnet_ext.layers.relative_positions import (
+    clipped_offsets,
+    pair_by_offset,
+    short_table,
+)
 
 POSITIONS = ("relative", "shaw")
+POSITION_ROWS = ("as_read", "all")
 WINDOWS = ("ineffective", "training", "always")
 
 
@@ -32,6 +37,7 @@ class AttentionOptions(NamedTuple):
 
     positions: str = "relative"
     position_clip: int = 16
+    position_rows: str = "as_read"
     bias: bool = True
     dropout: float = 0.0
     dropout_mask: str = "shared"
@@ -67,6 +73,11 @@ class SelfAttention(GrowingModule):
         if options.positions not in POSITIONS:
             raise ValueError(
                 f"positions {options.positions!r}: expected one of {POSITIONS}"
+            )
+        if options.position_rows not in POSITION_ROWS:
+            raise ValueError(
+                f"position_rows {options.position_rows!r}: "
+                f"expected one of {POSITION_ROWS}"
             )
         if options.window not in WINDOWS:
             raise ValueError(
@@ -119,7 +130,10 @@ class SelfAttention(GrowingModule):
             rows_TT = clipped_offsets(
                 q_BHTK.size(2), self.options.position_clip, q_BHTK.device
             )
-            by_row = q_BHTK @ self.used("position_table").to(q_BHTK.dtype).t()
+            table = self.used("position_table").to(q_BHTK.dtype)
+            if self.options.position_rows == "as_read":
+                table = short_table(table, q_BHTK.size(2))
+            by_row = q_BHTK @ table.t()
             by_key = by_row.gather(3, rows_TT.expand(*scores.shape[:2], -1, -1))
             return scores + by_key
         u, v = self.used("pos_bias_u"), self.used("pos_bias_v")

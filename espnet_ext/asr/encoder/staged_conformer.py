@@ -42,7 +42,8 @@ class StagedConformerEncoder(AbsEncoder):
     Args:
         input_size: F.
         frontend: ``type`` and its options, see ``frontends``.
-        input_norm: LayerNorm after the projection (``old_moh_hybrid_conformer``).
+        input_norm: ``layer_norm`` after the projection (``old_moh_hybrid_conformer``), or
+            None.
         input_dropout: After the projection; does not grow.
         num_layers: Layers when fully grown.
         model_size: D, a multiple of ``num_heads``.
@@ -54,6 +55,7 @@ class StagedConformerEncoder(AbsEncoder):
         positions: ``relative`` (sinusoidal) or ``shaw`` (learned, clipped; projections
             without bias).
         position_clip: Largest offset of ``shaw``.
+        position_rows: ``as_read`` (see ``short_table``) or ``all`` rows of its table.
         dropout: Of residual branches, feed-forward modules and the BLSTM frontend.
         attention_dropout: On the attention weights.
         position_dropout: On the sinusoidal encodings, elementwise.
@@ -93,7 +95,7 @@ class StagedConformerEncoder(AbsEncoder):
         self,
         input_size: int,
         frontend: Optional[Dict] = None,
-        input_norm: bool = False,
+        input_norm: Optional[str] = None,
         input_dropout: float = 0.1,
         num_layers: int = 12,
         model_size: int = 512,
@@ -103,6 +105,7 @@ class StagedConformerEncoder(AbsEncoder):
         conv_norm: str = "batch_norm",
         positions: str = "relative",
         position_clip: int = 16,
+        position_rows: str = "as_read",
         dropout: float = 0.1,
         attention_dropout: float = 0.05,
         position_dropout: float = 0.0,
@@ -131,6 +134,7 @@ class StagedConformerEncoder(AbsEncoder):
     ):
         super().__init__()
         for name, value, allowed in (
+            ("input_norm", input_norm, (None, "layer_norm")),
             ("position_dropout_mask", position_dropout_mask, POSITION_MASKS),
             ("padding", padding, PADDINGS),
             ("chunk_tail", chunk_tail, TAILS),
@@ -141,6 +145,7 @@ class StagedConformerEncoder(AbsEncoder):
         attention = AttentionOptions(
             positions=positions,
             position_clip=position_clip,
+            position_rows=position_rows,
             bias=positions != "shaw",
             dropout=attention_dropout,
             dropout_mask=dropout_mask,
