@@ -17,11 +17,13 @@ def register() -> None:
     from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
     from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
+    from espnet_ext.asr.frontend.gammatone import GammatoneFrontend
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.transducer_model import TransducerModel
 
     # "transducer" is not among the decoder names: ESPnet would build its own joint
     for table, name, plugin in (
+        (asr.frontend_choices, "gammatone", GammatoneFrontend),
         (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
         (asr.encoder_choices, "staged_conformer", StagedConformerEncoder),
