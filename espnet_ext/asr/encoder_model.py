@@ -8,6 +8,7 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 
 from espnet_ext.asr.ctc_heads import CtcHeads
+from espnet_ext.layers.growing import Axis
 
 REDUCTIONS = ("mean", "sum")
 LayerOutputs = List[Tuple[int, torch.Tensor]]
@@ -60,6 +61,36 @@ class EncoderModel(ESPnetASRModel):
         self.epoch = epoch
         if hasattr(self.encoder, "set_epoch"):
             self.encoder.set_epoch(epoch)
+
+    def frame_parts(self) -> Dict[str, int]:
+        """Weights of layers on the encoder's output: name to frames in the input.
+
+        While the encoder grows in width, its frames have zeros in the features that
+        are not in use yet; the columns of these weights that meet them are not in use
+        either.
+        """
+        parts = {}
+        if self.ctc_heads is not None:
+            parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.numbers}
+        if self.ctc is not None:
+            parts["ctc.ctc_lo.weight"] = 1
+        return parts
+
+    def used_entries(self) -> Dict[str, torch.Tensor]:
+        """Boolean masks of what is in use, for parameters that grow.
+
+        Entries that are not in use get no gradient and must not decay either.
+        """
+        if not hasattr(self.encoder, "used_entries"):
+            return {}
+        masks = {f"encoder.{n}": m for n, m in self.encoder.used_entries().items()}
+        sizes, full = self.encoder.stage.sizes(), self.encoder.output_size()
+        parameters = dict(self.named_parameters())
+        for name, count in self.frame_parts().items():
+            mask = torch.zeros(parameters[name].shape, dtype=torch.bool)
+            mask[:, Axis("model", count * full, count).index(sizes)] = True
+            masks[name] = mask
+        return masks
 
     def features(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor

@@ -73,6 +73,12 @@ class TransducerModel(EncoderModel):
         """The decoder's joint; a property, so that its weights are stored once."""
         return self.decoder.joint_network
 
+    def frame_parts(self) -> Dict[str, int]:
+        """See EncoderModel."""
+        joint = self.joint_network.frame_parts()
+        prefixed = {f"decoder.joint_network.{name}": n for name, n in joint.items()}
+        return {**super().frame_parts(), **prefixed}
+
     def transducer_is_active(self) -> bool:
         """False only in training before ``transducer_start_epoch``.
 
