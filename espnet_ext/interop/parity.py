@@ -16,6 +16,14 @@ from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays, apply_rules, parameters_of
 from espnet_ext.layers.dropout import FeatureDropout
 
+# returnn_common and raw network experiments
+LOG_PROBS = r"out:(model_ProbsFromReadout.*|output/output_log_prob)"
+LOSSES = {
+    "full_sum": "full_sum",
+    "output/output_prob": "full_sum",
+    "ce": "ce",
+    "ctc": "ctc",
+}
 VALUE_LIMIT = 1e-4
 GRADIENT_LIMIT = 1e-3
 CONTRADICTION = " (the file's own encoder output and parameters give another value)"
@@ -133,20 +141,25 @@ def compare_losses(
     for number, nll in model.aux_ctc_nll(outputs, *batch).items():
         losses[f"ctc_{number}"] = nll
     start = f"{prefix}out:"
-    expected = {
-        name[len(start) :]
-        for name in arrays
-        if re.fullmatch(re.escape(start) + r"(full_sum|ce|ctc(_\d+)?)", name)
-    }
+    originals = {}  # our name of each loss to the array's
+    for array in arrays:
+        loss = array.removeprefix(start)
+        if array.startswith(start) and (
+            loss in LOSSES or re.fullmatch(r"ctc_\d+", loss)
+        ):
+            originals[LOSSES.get(loss, loss)] = array
+    expected = set(originals)
     for loss in sorted(expected ^ set(losses)):
         yield Comparison(f"{prefix}{loss} (only on one side)", np.inf, 0.0)
     for loss in sorted(expected & set(losses)):
         comparison = Comparison(
             f"{prefix}{loss} of each sequence",
-            relative_error(losses[loss].detach().numpy(), arrays[start + loss]),
+            relative_error(losses[loss].detach().numpy(), arrays[originals[loss]]),
             VALUE_LIMIT,
         )
-        if not comparison.passed and _contradicts(model, arrays, name, start, loss, batch):
+        if not comparison.passed and _contradicts(
+            model, arrays, name, originals[loss], loss, batch
+        ):
             comparison = comparison._replace(name=comparison.name + CONTRADICTION)
         yield comparison
     if any(name.startswith("grad:") for name in arrays):
@@ -154,7 +167,7 @@ def compare_losses(
         yield from _compare_gradients(reference, arrays)
 
 
-def _contradicts(model, arrays, encoder_array, start, loss, batch) -> bool:
+def _contradicts(model, arrays, encoder_array, loss_array, loss, batch) -> bool:
     """Whether a CTC loss of the file is not that of its own encoder output.
 
     The original's CTC operation is not deterministic where a network has several such
@@ -166,13 +179,13 @@ def _contradicts(model, arrays, encoder_array, start, loss, batch) -> bool:
         return False
     frames = torch.from_numpy(arrays[encoder_array])
     own = model.aux_ctc_nll([(int(top), frames)], *batch)[int(top)]
-    error = relative_error(own.detach().numpy(), arrays[start + loss])
+    error = relative_error(own.detach().numpy(), arrays[loss_array])
     return error > VALUE_LIMIT
 
 
 def _compare_log_probs(reference, arrays, prefix, am, batch) -> Iterator[Comparison]:
     """Log-probabilities of all nodes of the lattice, where the file has them."""
-    pattern = re.escape(prefix) + r"out:model_ProbsFromReadout.*"
+    pattern = re.escape(prefix) + LOG_PROBS
     if not any(re.fullmatch(pattern, name) for name in arrays):
         return
     frame_lens, labels, label_lens = batch

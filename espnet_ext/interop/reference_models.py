@@ -26,6 +26,7 @@ from espnet_ext.interop.parameter_maps import (
     prediction_rules,
 )
 from espnet_ext.interop.reference_conformer import build_conformer, count
+from espnet_ext.interop.reference_orig import build_orig_decoder, build_orig_encoder
 from espnet_ext.interop.returnn import (
     Arrays,
     Rule,
@@ -71,6 +72,7 @@ def _blstm_encoder(
 
 
 ENCODERS: Dict[str, Callable] = {
+    "orig": build_orig_encoder,
     "start": _blstm_encoder,
     "ctc_start": _blstm_encoder,
     "conformer": build_conformer,
@@ -118,6 +120,8 @@ def _number_of_labels(parameters: Arrays, experiment: NamedExperiment) -> int:
     """K, from whichever output layer there is."""
     if "out_nb_label_logits/bias" in parameters:
         return parameters["out_nb_label_logits/bias"].shape[0]
+    if "output/rec/label_log_prob/b" in parameters:
+        return parameters["output/rec/label_log_prob/b"].shape[0]
     if "logits/bias" in parameters:
         return parameters["logits/bias"].shape[0] - 1
     numbers = _head_numbers(parameters)
@@ -175,6 +179,14 @@ def _model(
         "aux_ctc": aux_ctc,
         "loss_reduction": "sum",
     }
+    if experiment.family == "orig":
+        if experiment.blank_first:
+            raise OptionError(
+                "orig experiments whose blank column is misplaced cannot be compared",
+                expected="a name with fixsepblanklast",
+            )
+        decoder, more = build_orig_decoder(parameters, ids_K, encoder.output_size())
+        return TransducerModel(decoder=decoder, **common), [*rules, *more]
     if "logits/weight" in parameters:
         return CtcModel(**common), [*rules, *ctc_output_rules(ids_K)]
     if "lm/embed/weight" not in parameters:  # before the transducer starts (transdN)

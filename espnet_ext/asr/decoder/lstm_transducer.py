@@ -21,6 +21,7 @@ from espnet_ext.layers.lstm import Lstm, State
 from espnet_ext.layers.zoneout_lstm import ZoneoutLstm
 
 JOINTS = {"maxout_readout": MaxoutReadout}
+BOS_VECTORS = ("label", "zero")
 BLANK = 0  # ESPnet wants blank first
 
 
@@ -37,6 +38,9 @@ class LstmTransducerDecoder(TransducerDecoder):
         zoneout: Options of ZoneoutLstm (``cell``, ``output``, ``step_output``) in the
             place of a plain LSTM (``declstmz``).
         recurrent_weight_dropout: On the recurrent matrix (``declstmwdrop``).
+        bos_vector: ``label``: BOS is <sos/eos>; ``zero``: a zero vector stands for it,
+            so that the first input is the bias (``orig``, whose BOS is one beyond the
+            table).
         label_switchout: In training, each input label, BOS included, is replaced by
             a random one with this probability (``decswitchout``).
         joint: Options of the joint; ``type`` names its class (maxout_readout).
@@ -53,6 +57,7 @@ class LstmTransducerDecoder(TransducerDecoder):
         zoneout: Optional[Dict] = None,
         recurrent_weight_dropout: float = 0.0,
         label_switchout: float = 0.0,
+        bos_vector: str = "label",
         joint: Optional[Dict] = None,
     ):
         # Skips the constructor of TransducerDecoder, which builds ESPnet's network;
@@ -69,6 +74,9 @@ class LstmTransducerDecoder(TransducerDecoder):
         self.embedding_bias = torch.nn.Parameter(torch.zeros(embedding_size))
         glorot_uniform_(self.embedding, vocab_size - 1, embedding_size)
         self.embedding_dropout = FeatureDropout(embedding_dropout, dropout_mask)
+        if bos_vector not in BOS_VECTORS:
+            raise ValueError(f"bos_vector {bos_vector!r}: expected {BOS_VECTORS}")
+        self.bos_vector = bos_vector
         self.label_switchout = label_switchout
         sizes = (embedding_size, hidden_size)
         if zoneout is None:
@@ -86,8 +94,11 @@ class LstmTransducerDecoder(TransducerDecoder):
 
     def embed(self, labels: torch.Tensor) -> torch.Tensor:
         """Embedding vectors [..., E]; blank stands for BOS: ESPnet begins with it."""
-        labels = torch.where(labels == self.blank_id, self.bos_id, labels)
+        is_bos = labels == self.blank_id
+        labels = torch.where(is_bos, self.bos_id, labels)
         vectors = torch.nn.functional.embedding(labels, self.embedding)
+        if self.bos_vector == "zero":
+            vectors = vectors.masked_fill(is_bos.unsqueeze(-1), 0.0)
         return self.embedding_dropout(vectors + self.embedding_bias)
 
     def run(
