@@ -50,6 +50,7 @@ def check(
     from espnet_ext.interop.experiment_names import parse_experiment
     from espnet_ext.interop.parity import compare
     from espnet_ext.interop.parity_growth import compare_growth, growing_steps
+    from espnet_ext.interop.parity_inner import compare_inner
     from espnet_ext.interop.reference_models import build_reference_model
     from espnet_ext.interop.returnn import read_npz
 
@@ -60,7 +61,7 @@ def check(
     else:
         sub_epoch = sub_epoch or sub_epoch_of(array)
         reference = build_reference_model(experiment, arrays, bos, sub_epoch)
-        comparisons = compare(reference, arrays)
+        comparisons = [*compare(reference, arrays), *compare_inner(reference, arrays)]
     for comparison in comparisons:
         verdict = "ok" if comparison.passed else "DIFFERENT"
         print(

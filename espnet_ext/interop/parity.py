@@ -74,7 +74,7 @@ def _to_original_order(log_probs: np.ndarray, ids_K: np.ndarray) -> np.ndarray:
     return np.concatenate([log_probs[..., ids_K], log_probs[..., :1]], axis=-1)
 
 
-def _batch_of(arrays: Arrays, reference: ReferenceModel, prefix: str = ""):
+def batch_of(arrays: Arrays, reference: ReferenceModel, prefix: str = ""):
     """Features, their lengths, our labels and their lengths."""
     return (
         torch.from_numpy(arrays[f"{prefix}in:data"]),
@@ -114,7 +114,7 @@ def compare_losses(
         prefix: Of the names of this batch, ``set_a:`` for example.
     """
     model = reference.model
-    data, data_lens, labels, label_lens = _batch_of(arrays, reference, prefix)
+    data, data_lens, labels, label_lens = batch_of(arrays, reference, prefix)
     model.zero_grad()
     frames, frame_lens, outputs = model.encode_with_heads(data, data_lens)
     name = _encoder_array(arrays, prefix, frames.size(2))
