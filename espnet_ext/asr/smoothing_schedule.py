@@ -43,7 +43,8 @@ class SmoothingSchedule:
             )
         if self.apply != "gradient":
             raise ValueError(
-                f"label_smoothing apply {self.apply!r}: a transducer has only 'gradient'"
+                f"label_smoothing apply {self.apply!r}: expected 'gradient', a "
+                "transducer has no target to smooth"
             )
         LabelSmoothing(self.type, self.scale)  # refuses wrong values
 

@@ -103,9 +103,7 @@ def test_losses_of_chunked_encoder_outputs_are_those_of_the_original():
     for prefix in ("set_a:", "set_b:", "set_c:"):
         frames = torch.from_numpy(arrays[f"{prefix}out:model_cond"])
         lengths = torch.from_numpy(arrays[f"{prefix}size:model_cond:1"]).long()
-        labels = torch.from_numpy(
-            reference.label_ids_K[arrays[f"{prefix}in:targets"]]
-        )
+        labels = torch.from_numpy(reference.label_ids_K[arrays[f"{prefix}in:targets"]])
         batch = (
             lengths,
             labels,

@@ -42,8 +42,8 @@ class StagedConformerEncoder(AbsEncoder):
     Args:
         input_size: F.
         frontend: ``type`` and its options, see ``frontends``.
-        input_norm: ``layer_norm`` after the projection (``old_moh_hybrid_conformer``), or
-            None.
+        input_norm: ``layer_norm`` after the projection, or None
+            (``old_moh_hybrid_conformer``).
         input_dropout: After the projection; does not grow.
         num_layers: Layers when fully grown.
         model_size: D, a multiple of ``num_heads``.
