@@ -9,8 +9,8 @@ from typing import Dict, Optional, Tuple
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 
-from espnet_ext.asr.ctc_heads import ctc_nll
 from espnet_ext.asr.encoder_model import EncoderModel
+from espnet_ext.asr.loss.aux_ctc import ctc_nll
 from espnet_ext.layers.init import init_linear_
 
 

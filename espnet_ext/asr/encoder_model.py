@@ -7,10 +7,16 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 
-from espnet_ext.asr.ctc_heads import CtcHeads
+from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.layers.growing import Axis
 
 REDUCTIONS = ("mean", "sum")
+# names of the experiments for two options of AuxiliaryCtc
+AUX_FORMS = {
+    "aux": {"top_layer": False, "blank": "last_label"},
+    "f": {"top_layer": True, "blank": "last_label"},
+    "ff": {"top_layer": True, "blank": "separate"},
+}
 LayerOutputs = List[Tuple[int, torch.Tensor]]
 
 
@@ -24,8 +30,9 @@ class EncoderModel(ESPnetASRModel):
       which a renamed or missing weight would silently stay random.
 
     Args (in addition to those of ESPnetASRModel):
-        aux_ctc: Options of CtcHeads (``layers``, ``form``, ``blank_token``) and
-            ``weight``, the scale of each loss (1.0); None for no auxiliary CTC.
+        aux_ctc: Options of AuxiliaryCtc (``layers``, ``weight``, ``top_layer``,
+            ``blank``, ..); ``form`` (``aux``, ``f`` or ``ff``) stands for ``top_layer``
+            and ``blank`` together. None for no auxiliary CTC.
         loss_reduction: ``mean`` over the sequences of a batch (ESPnet) or ``sum``
             (original). Reported values are means in both cases.
     """
@@ -41,16 +48,21 @@ class EncoderModel(ESPnetASRModel):
         self.loss_reduction = loss_reduction
         self.epoch: Optional[int] = None
         self.ctc_heads = None
-        self.aux_ctc_weight = 0.0
         if aux_ctc is not None:
-            options = dict(aux_ctc)
-            self.aux_ctc_weight = options.pop("weight", 1.0)
-            try:
-                self.ctc_heads = CtcHeads(
-                    self.encoder.output_size(), self.vocab_size, **options
+            self.ctc_heads = self._heads(dict(aux_ctc))
+
+    def _heads(self, options: Dict) -> AuxiliaryCtc:
+        form = options.pop("form", None)
+        if form is not None:
+            if form not in AUX_FORMS:
+                raise ValueError(
+                    f"aux_ctc form {form!r}: expected one of {tuple(AUX_FORMS)}"
                 )
-            except TypeError as error:
-                raise ValueError(f"aux_ctc: {error}") from None
+            options = {**AUX_FORMS[form], **options}
+        try:
+            return AuxiliaryCtc(self.vocab_size, self.encoder.output_size(), **options)
+        except TypeError as error:
+            raise ValueError(f"aux_ctc: {error}") from None
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """Always strict, see the class."""
@@ -71,7 +83,7 @@ class EncoderModel(ESPnetASRModel):
         """
         parts = {}
         if self.ctc_heads is not None:
-            parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.numbers}
+            parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.layers}
         if self.ctc is not None:
             parts["ctc.ctc_lo.weight"] = 1
         return parts
@@ -132,7 +144,7 @@ class EncoderModel(ESPnetASRModel):
 
     def encode_with_heads(self, speech, speech_lengths):
         """``encode_layers`` with the layers that the auxiliary CTC needs."""
-        layers = self.ctc_heads.numbers if self.ctc_heads is not None else ()
+        layers = self.ctc_heads.layers if self.ctc_heads is not None else ()
         return self.encode_layers(speech, speech_lengths, layers)
 
     def aux_ctc_nll(
@@ -142,14 +154,16 @@ class EncoderModel(ESPnetASRModel):
         if self.ctc_heads is None:
             return {}
         top = self.encoder.stage.layers
-        return self.ctc_heads(outputs, top, frame_lens_B, labels_BL, label_lens_B)
+        return self.ctc_heads(outputs, frame_lens_B, labels_BL, label_lens_B, top)
 
     def add_aux_ctc(self, terms, stats, outputs, frame_lens_B, labels_BL, label_lens_B):
         """Append the scaled sums of the auxiliary losses, and report their means."""
         losses = self.aux_ctc_nll(outputs, frame_lens_B, labels_BL, label_lens_B)
         for number, nll_B in losses.items():
             stats[f"loss_ctc_{number}"] = nll_B.detach().mean()
-            terms.append(self.aux_ctc_weight * nll_B.sum())
+        total = self.ctc_heads.total(losses) if losses else None
+        if total is not None:
+            terms.append(total)
 
     def log_impossible(self, possible_B, utterance_ids) -> None:
         """Name the sequences that have no alignment."""

@@ -14,9 +14,33 @@ from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.encoder_model import EncoderModel
 from espnet_ext.asr.loss import factorised_loss
-from espnet_ext.asr.loss.node_gradient import GradientOptions
+from espnet_ext.asr.loss.node_gradient import GradientOptions, growth_fraction
+from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.asr.search.greedy import greedy_search
-from espnet_ext.asr.smoothing_schedule import SmoothingSchedule
+
+
+def smoothing_schedule(options: Dict) -> SmoothingSchedule:
+    """Schedule from the options of a configuration.
+
+    Raises:
+        ValueError: Unknown options, or smoothing of a target, which no full sum has.
+    """
+    options = dict(options)
+    kind = options.pop("type", None)
+    if kind is not None:
+        names = {smoothed: over for over, smoothed in SMOOTHED.items()}
+        options["over"] = names.get(kind, kind)
+    if "scale" in options:
+        options["amount"] = options.pop("scale")
+    if options.get("apply", "gradient") != "gradient":
+        raise ValueError(
+            f"label_smoothing apply {options['apply']!r}: expected 'gradient', a "
+            "transducer has no target to smooth"
+        )
+    try:
+        return SmoothingSchedule(**options)
+    except TypeError as error:
+        raise ValueError(f"label_smoothing: {error}") from None
 
 
 class TransducerModel(EncoderModel):
@@ -26,8 +50,9 @@ class TransducerModel(EncoderModel):
         ctc_weight: Scale of a CTC loss on the encoder output; 0 builds no such layer.
         transducer_start_epoch: The transducer loss is computed from this 1-based
             epoch on; before it, only CTC losses (experiments ``transdN``).
-        label_smoothing: Options of SmoothingSchedule (``type``, ``scale``,
-            ``schedule``, ``warmup_epochs``); None for none.
+        label_smoothing: Options of SmoothingSchedule; ``type`` (``ls``, ``lsx``,
+            ``lsxx``) may stand for its ``over`` and ``scale`` for ``amount``. None for
+            no smoothing.
         fastemit: lambda of FastEmit, see GradientOptions.
 
     A sequence with more labels than encoder frames has no alignment. It contributes
@@ -65,7 +90,7 @@ class TransducerModel(EncoderModel):
         self.criterion_att = None
         self.use_transducer_decoder = True
         self.transducer_start_epoch = transducer_start_epoch
-        self.smoothing = SmoothingSchedule(**(label_smoothing or {}))
+        self.smoothing = smoothing_schedule(label_smoothing or {})
         self.fastemit = fastemit
 
     @property
@@ -168,11 +193,13 @@ class TransducerModel(EncoderModel):
 
     def gradient_options(self) -> GradientOptions:
         """Label smoothing of this epoch and growing stage, and FastEmit."""
-        stages = getattr(self.encoder, "stages", None)
-        layers = (1, 1, 1)
-        if stages:
-            layers = (self.encoder.stage.layers, stages[0].layers, stages[-1].layers)
-        smoothing = self.smoothing.at(self.epoch, *layers)
+        growth = 1.0
+        if hasattr(self.encoder, "stages"):
+            stages = self.encoder.stages
+            layers = (stage.layers for stage in (self.encoder.stage, stages[0]))
+            growth = growth_fraction(*layers, stages[-1].layers)
+        epoch = self.smoothing.warmup_epochs if self.epoch is None else self.epoch
+        smoothing = self.smoothing.at(epoch, growth)
         return GradientOptions(smoothing=smoothing, fastemit=self.fastemit)
 
     def _token_error_rate(self, am_BTR, frame_lens_B, labels_BL, label_lens_B):

@@ -34,7 +34,7 @@ class NamedExperiment(NamedTuple):
         gradient_decay: Of attention scores.
         chunk_size: Window in training; None for none.
         chunk_only_longer: Only longer batches are cut.
-        aux_form: See CtcHeads.
+        aux_form: ``aux``, ``f`` or ``ff``, see AuxiliaryCtc.
         smoothing: ``ls``, ``lsx`` or ``lsxx``; None for none.
         smoothing_scale: When fully on.
         smoothing_schedule: ``a`` (with the growth), ``b`` (over 60 sub-epochs) or "".

@@ -106,7 +106,7 @@ def conformer_layer_rules(
 
 
 def ctc_head_rules(numbers: List[int], ids_K: np.ndarray, blank: bool) -> List[Rule]:
-    """Rules of CtcHeads, whose classes include blank or not."""
+    """Rules of AuxiliaryCtc, whose classes include blank or not."""
 
     def rows(axis: int):
         return class_rows(ids_K, axis) if blank else label_rows(ids_K, 0, axis)

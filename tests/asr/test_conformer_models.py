@@ -8,6 +8,7 @@ from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
 from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.asr.transducer_model import TransducerModel
+from espnet_ext.errors import OptionError
 from tests.asr.tiny import tiny_batch
 
 ENCODER = dict(
@@ -163,12 +164,21 @@ def test_smoothing_changes_gradients_alone_and_follows_its_schedule():
 
 
 def test_wrong_smoothing_options_are_named():
-    with pytest.raises(ValueError, match="schedule 'linear'"):
+    with pytest.raises(OptionError, match="schedule 'linear'"):
         build("transducer", label_smoothing={"schedule": "linear"})
     with pytest.raises(ValueError, match="apply 'target'"):
         build("transducer", label_smoothing={"apply": "target"})
     with pytest.raises(ValueError, match="aux_ctc.*layer"):
         build("transducer", aux_ctc={"layer": [2]})
+    with pytest.raises(ValueError, match="aux_ctc form 'fff'"):
+        build("transducer", aux_ctc={"layers": [2], "form": "fff"})
+
+
+def test_forms_of_the_experiments_stand_for_two_options():
+    for form, top, classes in (("aux", False, 5), ("f", True, 5), ("ff", True, 6)):
+        heads = build("ctc", aux_ctc={"layers": [4], "form": form}).ctc_heads
+        assert heads.top_layer is top
+        assert heads.heads["4"].out_features == classes
 
 
 def test_pure_ctc_gives_frames_to_espnets_searches():

@@ -20,6 +20,7 @@ from typing import Optional
 import torch
 import torch.nn.functional as F
 
+from espnet_ext.asr.loss.factorised import label_unit
 from espnet_ext.asr.loss.logits_gradient import logits_gradient
 from espnet_ext.asr.loss.node_gradient import PLAIN, GradientOptions
 from espnet_ext.errors import OptionError
@@ -31,7 +32,7 @@ def _focal(log_p: torch.Tensor, factor: float):
         return torch.ones_like(log_p), torch.ones_like(log_p)
     rest = -torch.expm1(log_p)  # 1 - p
     focus = rest**factor
-    # p log p / (1 - p) tends to -1 where p tends to 1
+    # p log p / (1 - p) tends to -1 where p tends to 1, and must not be 0 / 0 there
     ratio = torch.where(rest > 0, log_p.exp() * log_p / rest, -1.0)
     return focus, focus * (1.0 - factor * ratio)
 
@@ -173,7 +174,7 @@ def _cost(logits, emission, alignment_BT, frame_lens_B, blank, focal_factor, opt
     unit_BT = torch.where(valid_BT, alignment_BT, blank).long()
     is_blank_BT = unit_BT == blank
     if emission is not None:
-        unit_BT = (unit_BT - (unit_BT > blank).long()).clamp(max=symbols - 2)
+        unit_BT = label_unit(unit_BT, blank).clamp(min=0)  # any, where it is blank
     return _FramewiseCost.apply(
         logits, emission, unit_BT, is_blank_BT, valid_BT, blank, focal_factor, options
     )

@@ -8,6 +8,7 @@ from espnet_ext.asr.loss.frame_context import (
     frame_context,
     swap_symbols,
 )
+from espnet_ext.asr.loss.framewise import softmax_framewise_cost
 from espnet_ext.errors import OptionError
 
 ALIGNMENT = torch.tensor([[0, 3, 3, 0, 3, 1, 1, 2], [1, 0, 0, 9, 9, 9, 9, 9]])
@@ -103,6 +104,14 @@ def test_gradients_of_overlapping_chunks_add_up():
     cut_alignments(ALIGNMENT, LENS, size=4, hop=2).cut(frames).sum().backward()
     assert frames.grad[0, :, 0].tolist() == [1, 1, 2, 2, 2, 2, 2, 2]
     assert frames.grad[1, :, 0].tolist() == [1, 1, 2, 0, 0, 0, 0, 0]
+
+
+def test_costs_of_chunks_without_overlap_add_up_to_the_whole():
+    logits = torch.randn(2, 8, 4, dtype=torch.float64)
+    whole = softmax_framewise_cost(logits, ALIGNMENT, LENS)
+    chunks = cut_alignments(ALIGNMENT, LENS, size=3, hop=3)
+    pieces = chunks.cut(logits), chunks.alignment_CN, chunks.frame_lens_C
+    torch.testing.assert_close(softmax_framewise_cost(*pieces).sum(), whole.sum())
 
 
 def test_no_sequences_have_no_chunks_and_a_hop_is_at_least_one():

@@ -119,18 +119,13 @@ def test_ctc_equals_torch_ctc_loss(seed, batch, frames, positions, vocabulary, d
     case = case._replace(frame_lens_B=case.frame_lens_B.clamp(min=1))
     ours = case.scores_BTSV[:, :, 0].clone().requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
-    nll = full_sum_loss(ours, *case[1:], "ctc", blank)
-    expected = F.ctc_loss(
-        *(theirs.log_softmax(-1).transpose(0, 1), *case[1:]),
-        blank=blank,
-        reduction="none",
-    )
+    nll = full_sum_loss(ours.log_softmax(-1), *case[1:], "ctc", blank)
+    arguments = theirs.log_softmax(-1).transpose(0, 1), *case[1:]
+    expected = F.ctc_loss(*arguments, blank=blank, reduction="none")
     torch.testing.assert_close(nll, expected, rtol=1e-10, atol=1e-10)
-    possible = torch.isfinite(nll)
-    normalised = ours.log_softmax(-1)
-    nll = full_sum_loss(normalised, *case[1:], "ctc", blank)
-    nll[possible].sum().backward()
-    expected[possible].sum().backward()
+    nll.sum().backward()
+    # without it torch's gradient of an infeasible sequence is nan
+    F.ctc_loss(*arguments, blank=blank, reduction="sum", zero_infinity=True).backward()
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-9)
 
 
@@ -294,16 +289,42 @@ def test_half_precision_scores_are_summed_in_more(name, kind):
     assert float(error) < torch.finfo(kind).eps
 
 
+@pytest.mark.parametrize("name", TOPOLOGY_NAMES)
+def test_autocast_does_not_touch_the_recursion(name):
+    case = random_case(1, 2, 40, 12, 7, 0)
+    case = case._replace(scores_BTSV=case.scores_BTSV.float().requires_grad_())
+    plain = full_sum_loss(*case, name)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        nll = full_sum_loss(*case, name)
+    assert nll.dtype == torch.float32 and torch.equal(nll, plain)
+
+
 def test_half_precision_ctc_sums_its_positions_in_single_precision():
-    scores = torch.full((1, 400, 3), -1.0, dtype=torch.float16, requires_grad=True)
-    labels = torch.ones(1, 200, dtype=torch.long)
+    """Hundreds of positions share the two labels: in bfloat16 their sum would drift."""
+    generator = torch.Generator().manual_seed(1)
+    half = torch.randn(1, 400, 3, generator=generator).bfloat16().requires_grad_()
+    double = half.detach().double().requires_grad_()
+    labels = torch.ones(1, 150, dtype=torch.long)
     labels[0, ::2] = 2
-    nll = full_sum_loss(scores, labels, torch.tensor([400]), torch.tensor([200]), "ctc")
-    nll.sum().backward()
-    # each frame has one symbol; 200 positions share the same two labels
+    rest = labels, torch.tensor([400]), torch.tensor([150]), "ctc"
+    full_sum_loss(half, *rest).sum().backward()
+    full_sum_loss(double, *rest).sum().backward()
+    rounding = torch.finfo(torch.bfloat16).eps / 2
     torch.testing.assert_close(
-        scores.grad.float().sum(2), torch.full((1, 400), -1.0), rtol=2e-3, atol=0
+        half.grad.double(), double.grad, rtol=1.01 * rounding, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("name", TOPOLOGY_NAMES)
+def test_whatever_is_made_of_an_infinite_cost_its_gradient_is_zero(name):
+    scores = torch.randn(2, 3, 4, 3).log_softmax(-1).requires_grad_()
+    labels = torch.ones(2, 3, dtype=torch.long)
+    frames, counts = INFEASIBLE.get(name, ([2, 3], [3, 1]))
+    nll = full_sum_loss(
+        scores, labels, torch.tensor(frames), torch.tensor(counts), name
+    )
+    (nll**2).sum().backward()  # the gradient that arrives at nll[0] is inf
+    assert (scores.grad[0] == 0).all() and (scores.grad[1] != 0).any()
 
 
 class DenseJoint:
