@@ -166,3 +166,23 @@ def joint_rules(ids_K: np.ndarray, attention: bool) -> List[Rule]:
         Rule(f"{labels}/bias", f"{joint}.label_output.bias", label_rows(ids_K, 0, 0)),
         *linear_rules("out_emit_logit", f"{joint}.emission_output"),
     ]
+
+
+def attention_decoder_rules(ids_K: np.ndarray, zoneout_input: int = 0) -> List[Rule]:
+    """Rules of MlpAttentionDecoder; the arguments are those of prediction_rules."""
+    ours = "decoder"
+    lstm = lstm_rules("s", f"{ours}.lstm")
+    if zoneout_input:
+        lstm = zoneout_rules("s", f"{ours}.lstm", zoneout_input)
+    return [
+        Rule("target_embed/weight", f"{ours}.embedding", label_rows(ids_K, 1, 0)),
+        *lstm,
+        *linear_rules("enc_ctx", f"{ours}.key"),
+        *linear_rules("inv_fertility", f"{ours}.fertility"),
+        *linear_rules("weight_feedback", f"{ours}.feedback", bias=False),
+        *linear_rules("s_transformed", f"{ours}.query", bias=False),
+        *linear_rules("energy", f"{ours}.energy", bias=False),
+        *linear_rules("readout_in", f"{ours}.readout"),
+        Rule("output_prob/weight", f"{ours}.output.weight", label_rows(ids_K, 0, 1)),
+        Rule("output_prob/bias", f"{ours}.output.bias", label_rows(ids_K, 0, 0)),
+    ]

@@ -7,8 +7,10 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 from espnet2.asr.ctc import CTC
 
+from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
+from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
 from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder_model import EncoderModel
 from espnet_ext.asr.transducer_model import TransducerModel
@@ -19,6 +21,7 @@ from espnet_ext.interop.experiment_names import (
     smoothing_at,
 )
 from espnet_ext.interop.parameter_maps import (
+    attention_decoder_rules,
     blstm_encoder_rules,
     ctc_head_rules,
     ctc_output_rules,
@@ -75,6 +78,7 @@ ENCODERS: Dict[str, Callable] = {
     "orig": build_orig_encoder,
     "start": _blstm_encoder,
     "ctc_start": _blstm_encoder,
+    "att_conformer": build_conformer,
     "conformer": build_conformer,
     "ctc_conformer": build_conformer,
 }
@@ -111,6 +115,28 @@ def _decoder(parameters: Arrays, num_labels: int, encoder_size: int):
     )
 
 
+def _attention_decoder(parameters: Arrays, ids_K: np.ndarray, encoder_size: int):
+    """Decoder of the attention models and its rules: reference/models.md (g)."""
+    embedding_size = parameters["target_embed/weight"].shape[1]
+    kernel = parameters.get("s/param_kernel")
+    zoneout, zoneout_input = None, 0
+    if kernel is None:
+        hidden_size = parameters["s/param_W_re"].shape[0]
+    else:
+        zoneout = {"cell": 0.15, "output": 0.05, "step_output": "plain"}
+        zoneout_input, hidden_size = embedding_size + encoder_size, kernel.shape[1] // 4
+    decoder = MlpAttentionDecoder(
+        len(ids_K) + 1,
+        encoder_size,
+        embedding_size=embedding_size,
+        hidden_size=hidden_size,
+        key_size=parameters["enc_ctx/bias"].shape[0],
+        readout_size=parameters["readout_in/bias"].shape[0],
+        zoneout=zoneout,
+    )
+    return decoder, attention_decoder_rules(ids_K, zoneout_input)
+
+
 def _head_numbers(parameters: Arrays) -> List[int]:
     found = [re.fullmatch(r"enc_aux_logits_(\d+)/weight", name) for name in parameters]
     return sorted(int(match[1]) for match in found if match)
@@ -120,6 +146,8 @@ def _number_of_labels(parameters: Arrays, experiment: NamedExperiment) -> int:
     """K, from whichever output layer there is."""
     if "out_nb_label_logits/bias" in parameters:
         return parameters["out_nb_label_logits/bias"].shape[0]
+    if "output_prob/bias" in parameters:
+        return parameters["output_prob/bias"].shape[0]
     if "output/rec/label_log_prob/b" in parameters:
         return parameters["output/rec/label_log_prob/b"].shape[0]
     if "logits/bias" in parameters:
@@ -187,6 +215,14 @@ def _model(
             )
         decoder, more = build_orig_decoder(parameters, ids_K, encoder.output_size())
         return TransducerModel(decoder=decoder, **common), [*rules, *more]
+    if experiment.family == "att_conformer":
+        decoder, more = _attention_decoder(parameters, ids_K, encoder.output_size())
+        smoothing = None
+        if experiment.smoothing is not None:
+            apply = "gradient" if experiment.smoothing_schedule == "g" else "target"
+            smoothing = {"scale": experiment.smoothing_scale, "apply": apply}
+        model = AttentionModel(decoder=decoder, label_smoothing=smoothing, **common)
+        return model, [*rules, *more]
     if "logits/weight" in parameters:
         return CtcModel(**common), [*rules, *ctc_output_rules(ids_K)]
     if "lm/embed/weight" not in parameters:  # before the transducer starts (transdN)
@@ -237,6 +273,8 @@ def assemble(
         )
     try:
         encoder, rules = ENCODERS[experiment.family](parameters, input_size, experiment)
+        if bos is None and experiment.family == "att_conformer":
+            bos = 0  # parity/README.md: label 0 ends and begins
         ids_K = label_ids(_number_of_labels(parameters, experiment), bos)
         model, more = _model(parameters, experiment, encoder, ids_K, sub_epoch)
     except KeyError as error:
