@@ -13,6 +13,7 @@ from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
 from espnet_ext.asr.loss import GradientOptions, factorised_loss
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.smoothing import SmoothingSchedule
+from espnet_ext.interop.parameter_maps import joint_rules, prediction_rules
 from espnet_ext.interop.parity import GRADIENT_LIMIT, VALUE_LIMIT, relative_error
 from espnet_ext.interop.returnn import (
     apply_rules,
@@ -20,7 +21,6 @@ from espnet_ext.interop.returnn import (
     load_parameters,
     parameters_of,
     read_npz,
-    transducer_decoder_rules,
 )
 from tests.shared import shared_file
 
@@ -49,12 +49,10 @@ def frames_of(arrays):
 def build_decoder(parameters, encoder_size, ids_K):
     """The decoder with the original's parameters, and the rules of their names."""
     attention = None
-    rules = transducer_decoder_rules(ids_K)
     if "att_query/weight" in parameters:
         key_size = parameters["att_query/weight"].shape[1]
         attention = {"key_size": key_size, "scale": "window_size", "padding": "visible"}
-    else:
-        rules = [rule for rule in rules if "attention" not in rule.ours]
+    rules = [*prediction_rules(ids_K), *joint_rules(ids_K, attention is not None)]
     decoder = LstmTransducerDecoder(
         len(ids_K) + 1,
         encoder_size,
