@@ -72,14 +72,12 @@ class Chain(NamedTuple):
         """The position u, labels emitted so far, of each state."""
         return (states + 1) // 2 if self.split else states
 
-    def kinds(self, arc: Arc, states: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-        """Whether the arc is a blank in the states it leaves, and whether a label."""
-        even = states % 2 == 0
+    @staticmethod
+    def emits_blank(arc: Arc, states: torch.Tensor) -> torch.Tensor:
+        """Whether the arc is a blank in the states it leaves."""
         even_kind, odd_kind = arc.kinds
-        return tuple(
-            (even & (even_kind == kind)) | (~even & (odd_kind == kind))
-            for kind in (BLANK, LABEL)
-        )
+        even = states % 2 == 0
+        return (even & (even_kind == BLANK)) | (~even & (odd_kind == BLANK))
 
 
 def unfold(
@@ -160,7 +158,7 @@ def _interleave(even_BTS: torch.Tensor, odd_BTS: torch.Tensor) -> torch.Tensor:
 
 
 def _skew(x_BTS: torch.Tensor) -> torch.Tensor:
-    """[B, T + S - 1, S] with y[n, u] = x[n - u, u]; -inf where there is no such node."""
+    """[B, T + S - 1, S] with y[n, u] = x[n - u, u]; -inf where no node is."""
     batch, frames, positions = x_BTS.shape
     device = x_BTS.device
     steps_N1 = torch.arange(frames + positions - 1, device=device).unsqueeze(1)
