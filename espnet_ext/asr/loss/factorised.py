@@ -23,10 +23,8 @@ import torch.nn.functional as F
 from espnet_ext.asr.loss.dense import arc_index, arc_scores, check_scores
 from espnet_ext.asr.loss.lattice import ArcScores, occupancies
 from espnet_ext.asr.loss.logits_gradient import logits_gradient
-from espnet_ext.asr.loss.node_gradient import GradientOptions, NodeGradient
+from espnet_ext.asr.loss.node_gradient import PLAIN, GradientOptions, NodeGradient
 from espnet_ext.asr.loss.topology import Topology, get_topology
-
-PLAIN = GradientOptions()
 
 
 class _LogitsFullSum(torch.autograd.Function):
