@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from espnet_ext.asr.joint.window_attention import WindowAttention
+from espnet_ext.asr.loss.fused import FusedJointLoss
+from espnet_ext.asr.loss.node_gradient import GradientOptions
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.init import init_linear_
 
@@ -108,6 +110,25 @@ class MaxoutReadout(torch.nn.Module):
         readout = maxout(am + lm)
         label_logits = self.label_output(self.label_dropout(readout))
         return label_logits, self.emission_output(readout).squeeze(-1)
+
+    def scores(
+        self,
+        am_BTR: torch.Tensor,
+        lm_BSR: torch.Tensor,
+        options: GradientOptions = GradientOptions(),
+    ) -> FusedJointLoss:
+        """The lattice of ``logits`` for ``full_sum_loss``, without ever storing it."""
+        return FusedJointLoss(
+            am_BTR,
+            lm_BSR,
+            self.label_output.weight,
+            self.label_output.bias,
+            self.emission_output.weight,
+            self.emission_output.bias,
+            label_dropout=self.label_dropout.rate if self.training else 0.0,
+            dropout_mask=self.label_dropout.mask,
+            options=options,
+        )
 
     def forward(
         self, am: torch.Tensor, lm: torch.Tensor, *unused, **unused_too
