@@ -31,8 +31,9 @@ class TransducerModel(EncoderModel):
             ``lsxx``) may stand for its ``over`` and ``scale`` for ``amount``. None for
             no smoothing.
         fastemit: lambda of FastEmit, see GradientOptions.
-        loss_backend: ``fused`` never stores the scores of the lattice; ``torch``
-            stores them, and computes the same.
+        loss_backend: ``fused``, which never stores the scores of the lattice, or
+            ``torch``, which does. The numbers are the same but for rounding, and with
+            elementwise dropout but for the draw of the masks.
 
     A sequence with more labels than encoder frames has no alignment. It contributes
     nothing to the loss and is named in the log.
@@ -167,24 +168,19 @@ class TransducerModel(EncoderModel):
         labels_BL = labels_BL.clamp(min=0)
         lm_BSR = self.decoder(torch.nn.functional.pad(labels_BL, (1, 0), value=0))
         options = self.gradient_options()
-        # upstream checks configurations with blank alone, which has no label to score
-        if self.loss_backend == "fused" and self.vocab_size > 1:
-            scores = self.joint_network.scores(am_BTR, lm_BSR, options)
-            return full_sum_loss(scores, labels_BL, frame_lens_B, label_lens_B)
+        lengths = frame_lens_B, label_lens_B
+        # upstream checks configurations with blank alone, which have no labels
+        if self.loss_backend == "fused" and self.decoder.vocab_size > 1:
+            joint = self.joint_network.fused(am_BTR, lm_BSR, options)
+            return full_sum_loss(joint, labels_BL, *lengths)
         logits, emission = self.joint_network.logits(
             am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1)
         )
         if logits.size(-1) == 0:
             logits = torch.nn.functional.pad(logits, (0, 1))
         # the label axis has no blank: id 1 is its first entry
-        return factorised_loss(
-            logits,
-            emission,
-            (labels_BL - 1).clamp(min=0),
-            frame_lens_B,
-            label_lens_B,
-            options=options,
-        )
+        labels_BL = (labels_BL - 1).clamp(min=0)
+        return factorised_loss(logits, emission, labels_BL, *lengths, options=options)
 
     def gradient_options(self) -> GradientOptions:
         """Label smoothing of this epoch and growing stage, and FastEmit."""

@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_ext.asr.joint.window_attention import WindowAttention
-from espnet_ext.asr.loss.fused import FusedJointLoss
-from espnet_ext.asr.loss.node_gradient import GradientOptions
+from espnet_ext.asr.loss import FusedJointLoss, GradientOptions
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.init import init_linear_
 
@@ -111,22 +110,18 @@ class MaxoutReadout(torch.nn.Module):
         label_logits = self.label_output(self.label_dropout(readout))
         return label_logits, self.emission_output(readout).squeeze(-1)
 
-    def scores(
-        self,
-        am_BTR: torch.Tensor,
-        lm_BSR: torch.Tensor,
-        options: GradientOptions = GradientOptions(),
+    def fused(
+        self, am_BTR: torch.Tensor, lm_BSR: torch.Tensor, options: GradientOptions
     ) -> FusedJointLoss:
-        """The lattice of ``logits`` for ``full_sum_loss``, without ever storing it."""
+        """The same lattice for ``full_sum_loss``, never stored; see FusedJointLoss."""
+        dropout = self.label_dropout
+        layers = self.label_output, self.emission_output
         return FusedJointLoss(
             am_BTR,
             lm_BSR,
-            self.label_output.weight,
-            self.label_output.bias,
-            self.emission_output.weight,
-            self.emission_output.bias,
-            label_dropout=self.label_dropout.rate if self.training else 0.0,
-            dropout_mask=self.label_dropout.mask,
+            *(x for layer in layers for x in (layer.weight, layer.bias)),
+            label_dropout=dropout.rate if self.training else 0.0,
+            dropout_mask=dropout.mask,
             options=options,
         )
 

@@ -22,9 +22,9 @@ from espnet_ext.asr.loss.node_gradient import EMISSIONS, GradientOptions
 from espnet_ext.asr.loss.topology import Topology, get_topology
 from espnet_ext.errors import OptionError
 
-MASKS = ("shared", "elementwise")
+DROPOUT_MASKS = ("shared", "elementwise", "whole")
 SKIP_THRESHOLD = 1e-7
-TILE_NODES = 512
+TILE_NODES = 256
 
 
 class FusedJointLoss:
@@ -50,7 +50,8 @@ class FusedJointLoss:
         emission: ``sigmoid`` or ``softmax``.
         label_dropout: Rate of dropout on the readout before the softmax; the emission
             logit sees the readout without it. Give 0 when not training.
-        dropout_mask: ``shared``, one mask [J] for all nodes, or ``elementwise``.
+        dropout_mask: ``shared``, one mask [J] for all nodes; ``elementwise``; ``whole``,
+            one number for everything.
         generator: Stream of the masks; torch's default if not given.
         options: Label smoothing, FastEmit, label scale.
         skip_threshold: Nodes with less posterior than this are left out of the
@@ -85,12 +86,14 @@ class FusedJointLoss:
     ):
         for name, value, known in (
             ("emission", emission, EMISSIONS),
-            ("dropout_mask", dropout_mask, MASKS),
+            ("dropout_mask", dropout_mask, DROPOUT_MASKS),
         ):
             if value not in known:
                 raise OptionError(f"{name} {value!r}", expected=" or ".join(known))
         if not 0.0 <= label_dropout < 1.0:
-            raise OptionError(f"label_dropout {label_dropout}", expected="0 <= rate < 1")
+            raise OptionError(
+                f"label_dropout {label_dropout}", expected="0 <= rate < 1"
+            )
         if tile_nodes < 1 or not 0.0 <= skip_threshold < 1.0:
             raise OptionError(
                 f"tile_nodes {tile_nodes}, skip_threshold {skip_threshold}",
@@ -184,11 +187,10 @@ class FusedJointLoss:
         labels_BL, frame_lens_B, label_lens_B = batch
         self._check_batch(labels_BL, frame_lens_B, label_lens_B, blank)
         mask_J, rate, seed = None, 0.0, 0
-        if self.label_dropout and self.dropout_mask == "shared":
+        if self.label_dropout and self.dropout_mask != "elementwise":
             weight_KJ = self.inputs[2]
-            mask_J = shared_mask(
-                *(weight_KJ, weight_KJ.size(1), self.label_dropout, self.generator)
-            )
+            size = 1 if self.dropout_mask == "whole" else weight_KJ.size(1)
+            mask_J = shared_mask(weight_KJ, size, self.label_dropout, self.generator)
         elif self.label_dropout:
             rate, seed = self.label_dropout, draw_seed(self.generator)
         plan = Plan(
