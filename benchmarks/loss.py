@@ -35,13 +35,15 @@ from espnet_ext.files import atomic_write  # noqa: E402
 SIZES = {"A": (8, 100, 30, 1031), "B": (4, 200, 60, 1031), "C": (16, 50, 15, 501)}
 TINY = (1, 4, 2, 8)
 READOUT = 1000  # before maxout
-# standard deviation of the output weights: "flat" has posteriors like a model that was
+# standard deviation of the output weights: "flat" has the posteriors of a model that was
 # never trained, which is the worst case for skipping nodes
 SCALES = {"": 0.1, "flat": 0.0447}
 ENTRIES = ("torchaudio", "torchaudio_as_shipped", "fused", "fused_no_skip", "torch")
 SLOW = "reference"  # a Python loop over nodes: only on size C
 PEERS = ("fast_rnnt", "optimized_transducer", "warprnnt_numba", "k2")
 FLUSHED = ("torchaudio", "torch", "reference")
+# relative to float64; pruned losses, which leave out paths, are off by far more
+EXACT = 1e-5
 
 
 def make_inputs(size: Sequence[int], scale: float):
@@ -137,17 +139,53 @@ def measure(name: str, size: str, data: str, threads: int, repeats: int):
     return {"seconds": statistics.median(seconds), "peak_mb": peak_mb() - before}
 
 
+def gradient_error(name: str, size: str, data: str, threads: int):
+    """Largest error of any gradient against float64, relative to its largest entry.
+
+    The float64 gradients are those of dense scores, which the tests compare with the
+    enumeration of all alignments.
+    """
+    import torch
+
+    from espnet_ext.asr.loss import factorised_loss, full_sum_loss
+
+    torch.set_num_threads(threads)
+    inputs, batch = make_inputs(SIZES[size], SCALES[data])
+    loss_of(name)(inputs, batch).sum().backward()
+    exact = [x.detach().double().requires_grad_() for x in inputs]
+    labels, emission = dense_logits(exact)
+    if name.startswith("torchaudio"):
+        scores = torch.cat([emission, labels], dim=3).log_softmax(3)
+        nll_B = full_sum_loss(scores, *batch, topology="rnnt", blank=0)
+    else:
+        nll_B = factorised_loss(labels, emission.squeeze(3), *batch, blank=0)
+    right = torch.autograd.grad(nll_B.sum(), exact)
+    errors = (
+        float((x.grad.double() - y).abs().max() / y.abs().max())
+        for x, y in zip(inputs, right)
+    )
+    return {"gradient_error": max(errors)}
+
+
 def peak_mb() -> float:
     """Largest resident size of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def in_fresh_process(args, name: str, size: str, data: str, repeats: int):
-    """``measure`` in another process, so that peaks do not mix."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--one", name, size, data]
+    """Time and memory, then the error, each in another process: peaks do not mix."""
+    command = [sys.executable, str(Path(__file__).resolve())]
     command += ["--threads", str(args.threads), "--repeats", str(repeats)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    found: Dict[str, float] = {}
+    for task in ("--one", "--error"):
+        done = subprocess.run(
+            [*command, task, name, size, data],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        found.update(json.loads(done.stdout.splitlines()[-1]))
+    return found
 
 
 def benchmark(args: argparse.Namespace) -> int:
@@ -175,7 +213,8 @@ def benchmark(args: argparse.Namespace) -> int:
                     "time_ratio": round(found["seconds"] / seconds, 4),
                     "seconds": round(found["seconds"], 4),
                     "peak_mb": round(found["peak_mb"], 1),
-                    "exact": True,
+                    "gradient_error": float(f"{found['gradient_error']:.2g}"),
+                    "exact": found["gradient_error"] <= EXACT,
                     "topology": "rnnt" if name.startswith("torchaudio") else "rna",
                 }
             )
@@ -195,8 +234,9 @@ def benchmark(args: argparse.Namespace) -> int:
         "data": "am, lm standard normal; output weights normal with deviation "
         f"{SCALES['']}, rows 'flat' {SCALES['flat']}; seed 1; all lengths full",
         "torchaudio version": package_version("torchaudio"),
-        "denormals": f"flushed in {', '.join(FLUSHED)}; as the system has them in others",
+        "denormals": f"flushed in {', '.join(FLUSHED)}, not in the others",
         "time_ratio": "seconds / those of torchaudio with denormals flushed",
+        "exact": f"gradient_error, relative to float64, at most {EXACT}",
         "peak_mb": "peak resident size of a fresh process above the state with inputs "
         "made and libraries loaded by one step of a tiny size",
     }
@@ -223,6 +263,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=7, help="timed steps of ours")
     parser.add_argument("--sizes", default="A B C", help="which sizes to run")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--error", nargs=3, help=argparse.SUPPRESS)
     return parser
 
 
@@ -231,6 +272,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = get_parser().parse_args(argv)
     if args.one:
         print(json.dumps(measure(*args.one, args.threads, args.repeats)))
+        return 0
+    if args.error:
+        print(json.dumps(gradient_error(*args.error, args.threads)))
         return 0
     if args.json is None:
         get_parser().error("--json FILE is needed")
