@@ -9,18 +9,17 @@ from typing import Dict, Optional, Tuple
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 
-from espnet_ext.asr.encoder_model import EncoderModel
+from espnet_ext.asr.encoder_model import EncoderModel, smoothing_schedule
 from espnet_ext.asr.loss.smoothing import smooth_gradient, smoothed_cross_entropy
-
-APPLIED = ("target", "gradient")
 
 
 class AttentionModel(EncoderModel):
     """Cross entropy over labels and the end, teacher forcing, auxiliary CTC below.
 
     Args (in addition to those of EncoderModel and ESPnetASRModel):
-        label_smoothing: ``scale``, and ``apply`` to the ``target`` (``ls01``) or to the
-            ``gradient`` (``ls01g``: the value of the loss is not smoothed).
+        label_smoothing: As TransducerModel's, and ``apply`` to the ``target``
+            (``ls01``) or to the ``gradient`` (``ls01g``: the value of the loss is not
+            smoothed).
     """
 
     def __init__(
@@ -36,14 +35,8 @@ class AttentionModel(EncoderModel):
         super().__init__(
             decoder=decoder, ctc=ctc, joint_network=None, ctc_weight=0.0, **kwargs
         )
-        options = {"scale": 0.0, "apply": "target", **(label_smoothing or {})}
-        if options["apply"] not in APPLIED:
-            raise ValueError(
-                f"label_smoothing apply {options['apply']!r}: expected one of {APPLIED}"
-            )
         self.criterion_att = None
-        self.smoothing_scale = options["scale"]
-        self.smoothing_target = options["apply"] == "target"
+        self.smoothing = smoothing_schedule(label_smoothing or {})
 
     def encode(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
@@ -67,10 +60,10 @@ class AttentionModel(EncoderModel):
         targets_BU = torch.where(positions_U == lengths_B1, self.eos, targets_BU)
         # the output has no blank: id 1 is its first class; -1 marks padding
         targets_BU = (targets_BU - 1).masked_fill(positions_U > lengths_B1, -1)
-        scale = self.smoothing_scale
+        scale = self.smoothing_now(self.smoothing).scale
         rows = logits_BUK.flatten(0, 1)
-        if not self.smoothing_target and scale > 0.0:
-            rows, scale = smooth_gradient(rows.log_softmax(1), scale), 0.0
+        if self.smoothing.apply == "gradient" and scale > 0.0:
+            rows = smooth_gradient(rows.log_softmax(1), scale)
             cost = torch.nn.functional.nll_loss(
                 rows, targets_BU.flatten(), ignore_index=-1, reduction="none"
             )

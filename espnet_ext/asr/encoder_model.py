@@ -8,6 +8,8 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
+from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
+from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.layers.growing import Axis
 
 REDUCTIONS = ("mean", "sum")
@@ -18,6 +20,26 @@ AUX_FORMS = {
     "ff": {"top_layer": True, "blank": "separate"},
 }
 LayerOutputs = List[Tuple[int, torch.Tensor]]
+
+
+def smoothing_schedule(options: Dict) -> SmoothingSchedule:
+    """Schedule from the options of a configuration.
+
+    Raises:
+        ValueError: Unknown options.
+        OptionError: Unknown or impossible values.
+    """
+    options = dict(options)
+    kind = options.pop("type", None)
+    if kind is not None:
+        names = {smoothed: over for over, smoothed in SMOOTHED.items()}
+        options["over"] = names.get(kind, kind)
+    if "scale" in options:
+        options["amount"] = options.pop("scale")
+    try:
+        return SmoothingSchedule(**options)
+    except TypeError as error:
+        raise ValueError(f"label_smoothing: {error}") from None
 
 
 class EncoderModel(ESPnetASRModel):
@@ -73,6 +95,18 @@ class EncoderModel(ESPnetASRModel):
         self.epoch = epoch
         if hasattr(self.encoder, "set_epoch"):
             self.encoder.set_epoch(epoch)
+
+    def smoothing_now(self, schedule: SmoothingSchedule) -> LabelSmoothing:
+        """Label smoothing in this epoch and growing stage; after the warm-up, where no
+        epoch has been set.
+        """
+        growth = 1.0
+        if hasattr(self.encoder, "stages"):
+            stages = self.encoder.stages
+            layers = (stage.layers for stage in (self.encoder.stage, stages[0]))
+            growth = growth_fraction(*layers, stages[-1].layers)
+        epoch = schedule.warmup_epochs if self.epoch is None else self.epoch
+        return schedule.at(epoch, growth)
 
     def frame_parts(self) -> Dict[str, int]:
         """Weights of layers on the encoder's output: name to frames in the input.

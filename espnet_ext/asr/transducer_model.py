@@ -12,37 +12,12 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
 
-from espnet_ext.asr.encoder_model import EncoderModel
+from espnet_ext.asr.encoder_model import EncoderModel, smoothing_schedule
 from espnet_ext.asr.loss import factorised_loss, full_sum_loss
-from espnet_ext.asr.loss.node_gradient import GradientOptions, growth_fraction
-from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
+from espnet_ext.asr.loss.node_gradient import GradientOptions
 from espnet_ext.asr.search.greedy import greedy_search
 
 LOSS_BACKENDS = ("fused", "torch")
-
-
-def smoothing_schedule(options: Dict) -> SmoothingSchedule:
-    """Schedule from the options of a configuration.
-
-    Raises:
-        ValueError: Unknown options, or smoothing of a target, which no full sum has.
-    """
-    options = dict(options)
-    kind = options.pop("type", None)
-    if kind is not None:
-        names = {smoothed: over for over, smoothed in SMOOTHED.items()}
-        options["over"] = names.get(kind, kind)
-    if "scale" in options:
-        options["amount"] = options.pop("scale")
-    if options.get("apply", "gradient") != "gradient":
-        raise ValueError(
-            f"label_smoothing apply {options['apply']!r}: expected 'gradient', a "
-            "transducer has no target to smooth"
-        )
-    try:
-        return SmoothingSchedule(**options)
-    except TypeError as error:
-        raise ValueError(f"label_smoothing: {error}") from None
 
 
 class TransducerModel(EncoderModel):
@@ -77,6 +52,10 @@ class TransducerModel(EncoderModel):
         loss_backend: str = "fused",
         **kwargs,
     ):
+        if loss_backend not in LOSS_BACKENDS:
+            raise ValueError(
+                f"loss_backend {loss_backend!r}: expected one of {LOSS_BACKENDS}"
+            )
         without_ctc = ctc_weight == 0.0 and kwargs.get("aux_ctc") is None
         if transducer_start_epoch > 1 and without_ctc:
             raise ValueError(
@@ -97,11 +76,12 @@ class TransducerModel(EncoderModel):
         self.use_transducer_decoder = True
         self.transducer_start_epoch = transducer_start_epoch
         self.smoothing = smoothing_schedule(label_smoothing or {})
-        self.fastemit = fastemit
-        if loss_backend not in LOSS_BACKENDS:
+        if self.smoothing.apply != "gradient":
             raise ValueError(
-                f"loss_backend {loss_backend!r}: expected one of {LOSS_BACKENDS}"
+                f"label_smoothing apply {self.smoothing.apply!r}: expected 'gradient', "
+                "a transducer has no target to smooth"
             )
+        self.fastemit = fastemit
         self.loss_backend = loss_backend
 
     @property
@@ -204,13 +184,7 @@ class TransducerModel(EncoderModel):
 
     def gradient_options(self) -> GradientOptions:
         """Label smoothing of this epoch and growing stage, and FastEmit."""
-        growth = 1.0
-        if hasattr(self.encoder, "stages"):
-            stages = self.encoder.stages
-            layers = (stage.layers for stage in (self.encoder.stage, stages[0]))
-            growth = growth_fraction(*layers, stages[-1].layers)
-        epoch = self.smoothing.warmup_epochs if self.epoch is None else self.epoch
-        smoothing = self.smoothing.at(epoch, growth)
+        smoothing = self.smoothing_now(self.smoothing)
         return GradientOptions(smoothing=smoothing, fastemit=self.fastemit)
 
     def _token_error_rate(self, am_BTR, frame_lens_B, labels_BL, label_lens_B):

@@ -7,6 +7,7 @@ from espnet2.asr.ctc import CTC
 from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
 from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
+from espnet_ext.errors import OptionError
 from tests.asr.test_conformer_models import ENCODER
 from tests.asr.tiny import tiny_batch
 
@@ -127,5 +128,5 @@ def test_parameter_count_is_that_of_the_original():
 def test_wrong_options_are_named():
     with pytest.raises(ValueError, match="inverse_fertility 'log'"):
         decoder(inverse_fertility="log")
-    with pytest.raises(ValueError, match="apply 'both'"):
+    with pytest.raises(OptionError, match="apply 'both'"):
         model(label_smoothing={"apply": "both"})

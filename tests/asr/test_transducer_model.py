@@ -110,3 +110,25 @@ def test_a_start_epoch_without_ctc_is_refused():
 def test_model_builds_with_a_vocabulary_of_one_token():
     """Upstream's check of configurations builds every model that way."""
     assert tiny_model(vocab_size=1).vocab_size == 1
+
+
+@pytest.mark.parametrize("smoothing", [None, {"type": "lsxx", "scale": 0.1}])
+def test_both_loss_backends_give_the_same_loss_and_gradients(smoothing):
+    results = []
+    for backend in ("fused", "torch"):
+        model = tiny_model(loss_backend=backend, label_smoothing=smoothing).double()
+        batch = tiny_batch()
+        batch["speech"] = batch["speech"].double()
+        loss, _, _ = model(**batch)
+        loss.backward()
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        results.append((loss.detach(), gradients))
+    (fused_loss, fused), (dense_loss, dense) = results
+    torch.testing.assert_close(fused_loss, dense_loss, rtol=1e-10, atol=0)
+    for name, gradient in dense.items():
+        torch.testing.assert_close(fused[name], gradient, rtol=1e-8, atol=1e-10)
+
+
+def test_an_unknown_loss_backend_is_refused():
+    with pytest.raises(ValueError, match="loss_backend 'fast'"):
+        tiny_model(loss_backend="fast")

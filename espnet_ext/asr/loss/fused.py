@@ -24,7 +24,8 @@ from espnet_ext.errors import OptionError
 
 DROPOUT_MASKS = ("shared", "elementwise", "whole")
 SKIP_THRESHOLD = 1e-7
-TILE_NODES = 256
+# nodes of a tile: at least so many, and more where the vocabulary is small
+TILE_NODES, TILE_LOGITS = 256, 2**18
 
 
 class FusedJointLoss:
@@ -56,8 +57,9 @@ class FusedJointLoss:
         options: Label smoothing, FastEmit, label scale.
         skip_threshold: Nodes with less posterior than this are left out of the
             gradient; 0 leaves out none but those of posterior 0.
-        tile_nodes: Nodes computed at once. Memory grows with it; results do not depend
-            on it, but for rounding.
+        tile_nodes: Nodes computed at once; None for 256, or more where the vocabulary
+            is small. Memory grows with it; results do not depend on it, but for
+            rounding.
 
     Raises:
         OptionError: An unknown option, or a rate outside of [0, 1).
@@ -82,7 +84,7 @@ class FusedJointLoss:
         generator: Optional[torch.Generator] = None,
         options: GradientOptions = GradientOptions(),
         skip_threshold: float = SKIP_THRESHOLD,
-        tile_nodes: int = TILE_NODES,
+        tile_nodes: Optional[int] = None,
     ):
         for name, value, known in (
             ("emission", emission, EMISSIONS),
@@ -91,7 +93,11 @@ class FusedJointLoss:
             if value not in known:
                 raise OptionError(f"{name} {value!r}", expected=" or ".join(known))
         if not 0.0 <= label_dropout < 1.0:
-            raise OptionError(f"label_dropout {label_dropout}", expected="0 <= rate < 1")
+            raise OptionError(
+                f"label_dropout {label_dropout}", expected="0 <= rate < 1"
+            )
+        if tile_nodes is None:
+            tile_nodes = max(TILE_NODES, TILE_LOGITS // max(label_bias_K.numel(), 1))
         if tile_nodes < 1 or not 0.0 <= skip_threshold < 1.0:
             raise OptionError(
                 f"tile_nodes {tile_nodes}, skip_threshold {skip_threshold}",

@@ -155,13 +155,9 @@ def node_scores(
     """
 
     def new():
-        return torch.empty(
-            len(nodes), dtype=torch.float64, device=nodes.node_N.device
-        )
+        return torch.empty(len(nodes), dtype=torch.float64, device=nodes.node_N.device)
 
-    result = NodeScores(
-        new(), new(), new(), None if nodes.current_N is None else new()
-    )
+    result = NodeScores(new(), new(), new(), None if nodes.current_N is None else new())
     for part in nodes.tiles(tile):
         some = nodes[part]
         readout_NJ = readout.rows(some.frame_N, some.position_N)
@@ -197,9 +193,7 @@ def _log_sum(exponentials_NK: torch.Tensor) -> torch.Tensor:
     return exponentials_NK.sum(1).double().log_()
 
 
-def spread(
-    values_N: torch.Tensor, nodes: Nodes, lattice: torch.Size
-) -> torch.Tensor:
+def spread(values_N: torch.Tensor, nodes: Nodes, lattice: torch.Size) -> torch.Tensor:
     """[B, T, S] with the values at their nodes and 0 elsewhere."""
     dense = values_N.new_zeros(lattice.numel())
     dense[nodes.node_N] = values_N

@@ -99,7 +99,10 @@ def written_out(
 def reference(case: Case, topology: str, weights=None, **kwargs):
     """nll_B and gradients of the inputs of the weighted sum, by plain autograd."""
     nll_B = reference_loss(
-        written_out(case.inputs, case.blank, **kwargs), *case.batch, topology, case.blank
+        written_out(case.inputs, case.blank, **kwargs),
+        *case.batch,
+        topology,
+        case.blank,
     )
     return nll_B, gradients(nll_B, case.inputs, weights)
 

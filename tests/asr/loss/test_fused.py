@@ -1,6 +1,5 @@
 """The fused loss against the same scores written out, with plain autograd."""
 
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -65,7 +64,9 @@ def test_label_scale_equals_the_reference(topology, emission):
 
 def test_single_precision_equals_the_reference_in_double():
     case = make_case((30, 21), (9, 4), vocabulary=40, readout=64)
-    single = case._replace(inputs=[x.detach().float().requires_grad_() for x in case.inputs])
+    single = case._replace(
+        inputs=[x.detach().float().requires_grad_() for x in case.inputs]
+    )
     exact = case._replace(
         inputs=[x.detach().double().requires_grad_() for x in single.inputs]
     )
@@ -99,13 +100,17 @@ def test_elementwise_masks_have_their_rate_and_are_independent_in_nodes(rate):
     kept = (mask > 0).double()
     error = (rate * (1 - rate) / mask.numel()) ** 0.5
     assert abs(float(kept.mean()) - (1 - rate)) < 5 * error
-    torch.testing.assert_close(mask[kept > 0], torch.full_like(mask, 1 / (1 - rate))[kept > 0])
+    torch.testing.assert_close(
+        mask[kept > 0], torch.full_like(mask, 1 / (1 - rate))[kept > 0]
+    )
     agree = (kept[1:] == kept[:-1]).double().mean()
     expected = rate**2 + (1 - rate) ** 2
     assert abs(float(agree) - expected) < 0.01
     other = elementwise_mask(12, nodes, 500, rate, torch.float64)
     assert not torch.equal(mask, other)
-    parts = [elementwise_mask(11, part, 500, rate, torch.float64) for part in nodes.split(7)]
+    parts = [
+        elementwise_mask(11, part, 500, rate, torch.float64) for part in nodes.split(7)
+    ]
     assert torch.equal(torch.cat(parts), mask)
 
 
