@@ -37,7 +37,7 @@ TINY = (1, 4, 2, 8)
 READOUT = 1000  # before maxout
 # standard deviation of the output weights: "flat" has the posteriors of a model that was
 # never trained, which is the worst case for skipping nodes
-SCALES = {"": 0.1, "flat": 0.0447}
+SCALES = {"": 0.07, "flat": 0.0447}
 ENTRIES = ("torchaudio", "torchaudio_as_shipped", "fused", "fused_no_skip", "torch")
 SLOW = "reference"  # a Python loop over nodes: only on size C
 PEERS = ("fast_rnnt", "optimized_transducer", "warprnnt_numba", "k2")

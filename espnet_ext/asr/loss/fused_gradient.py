@@ -24,7 +24,7 @@ UNITS = 256
 
 
 class OutputGradients(NamedTuple):
-    """Gradients of the output layers; those of the emission may be None."""
+    """Gradients of the output layers; those of the emission are float64, or None."""
 
     label_weight_JK: torch.Tensor
     label_bias_K: torch.Tensor
@@ -35,7 +35,7 @@ class OutputGradients(NamedTuple):
 def zero_gradients(outputs: Outputs) -> OutputGradients:
     """Zeros of the right shapes."""
     emission = (
-        None if x is None else torch.zeros_like(x)
+        None if x is None else torch.zeros_like(x, dtype=torch.float64)
         for x in (outputs.emission_weight_J, outputs.emission_bias_1)
     )
     return OutputGradients(
@@ -91,11 +91,12 @@ def add_gradients(
         if mask_NJ is not None:
             grad_NJ.mul_(mask_NJ)
         if blank_unit is None:
-            emission_N = outputs.emission(readout_NJ).double()
-            grad_N = node.emission_gradient(emission_N, labels).to(dtype)
-            grads.emission_weight_J.addmv_(readout_NJ.t(), grad_N)
+            emission_N = outputs.emission(readout_NJ)
+            grad_N = node.emission_gradient(emission_N, labels)
+            # of both signs and nearly cancelling: summed in float64, as it is cheap
+            grads.emission_weight_J.addmv_(readout_NJ.t().double(), grad_N)
             grads.emission_bias_1.add_(grad_N.sum())
-            grad_NJ.addr_(grad_N, outputs.emission_weight_J)
+            grad_NJ.addr_(grad_N.to(dtype), outputs.emission_weight_J)
         readout.add_gradient(grad_NJ, readout_NJ, some.frame_N, some.position_N)
     return grads
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.loss import SIZES, make_inputs
 from espnet_ext.asr.loss import (
     TOPOLOGIES,
     FusedJointLoss,
@@ -285,3 +286,17 @@ def _train(rank, store, case):
     model(*(x[mine] for x in (*inputs[:2], *case.batch))).backward()
     torch.save(model.module.weights[0].grad, f"{store}.{rank}")
     torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [0.0447, 0.07])
+def test_single_precision_gradients_are_right_to_a_millionth_at_a_real_size(scale):
+    """Size A of benchmarks/loss.py, with nodes skipped, against float64 without."""
+    inputs, batch = make_inputs(SIZES["A"], scale)
+    exact = [x.detach().double().requires_grad_() for x in inputs]
+    right_B = full_sum_loss(FusedJointLoss(*exact, skip_threshold=0.0), *batch)
+    nll_B = full_sum_loss(FusedJointLoss(*inputs), *batch)
+    torch.testing.assert_close(nll_B.double(), right_B, rtol=1e-6, atol=0)
+    ours, right = gradients(nll_B, inputs), gradients(right_B, exact)
+    errors = [float((a - b).norm() / b.norm()) for a, b in zip(ours, right)]
+    assert max(errors) < 1e-6, errors
