@@ -42,8 +42,9 @@ ENTRIES = ("torchaudio", "torchaudio_as_shipped", "fused", "fused_no_skip", "tor
 SLOW = "reference"  # a Python loop over nodes: only on size C
 PEERS = ("fast_rnnt", "optimized_transducer", "warprnnt_numba", "k2")
 FLUSHED = ("torchaudio", "torch", "reference")
-# relative to float64; pruned losses, which leave out paths, are off by far more
-EXACT = 1e-5
+# relative to float64: what single precision recursions reach; pruned losses, which leave
+# out alignments, are off by far more
+EXACT = 1e-3
 
 
 def make_inputs(size: Sequence[int], scale: float):
@@ -140,7 +141,7 @@ def measure(name: str, size: str, data: str, threads: int, repeats: int):
 
 
 def gradient_error(name: str, size: str, data: str, threads: int):
-    """Largest error of any gradient against float64, relative to its largest entry.
+    """Largest error of any of the six gradients against float64, relative, in norm.
 
     The float64 gradients are those of dense scores, which the tests compare with the
     enumeration of all alignments.
@@ -161,8 +162,7 @@ def gradient_error(name: str, size: str, data: str, threads: int):
         nll_B = factorised_loss(labels, emission.squeeze(3), *batch, blank=0)
     right = torch.autograd.grad(nll_B.sum(), exact)
     errors = (
-        float((x.grad.double() - y).abs().max() / y.abs().max())
-        for x, y in zip(inputs, right)
+        float((x.grad.double() - y).norm() / y.norm()) for x, y in zip(inputs, right)
     )
     return {"gradient_error": max(errors)}
 
