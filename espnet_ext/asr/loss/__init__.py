@@ -1,6 +1,17 @@
 """Full-sum losses over all alignments of a label sequence."""
 
 from espnet_ext.asr.loss.factorised import factorised_rna_loss
-from espnet_ext.asr.loss.full_sum import full_sum_loss
+from espnet_ext.asr.loss.full_sum import arc_posteriors, batch_cost, full_sum_loss
+from espnet_ext.asr.loss.topology import TOPOLOGIES, Topology, get_topology
+from espnet_ext.asr.loss.viterbi import viterbi
 
-__all__ = ["factorised_rna_loss", "full_sum_loss"]
+__all__ = [
+    "TOPOLOGIES",
+    "Topology",
+    "arc_posteriors",
+    "batch_cost",
+    "factorised_rna_loss",
+    "full_sum_loss",
+    "get_topology",
+    "viterbi",
+]

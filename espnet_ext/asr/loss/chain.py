@@ -72,14 +72,12 @@ class Chain(NamedTuple):
         """The position u, labels emitted so far, of each state."""
         return (states + 1) // 2 if self.split else states
 
-    def kinds(self, arc: Arc, states: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-        """Whether the arc is a blank in the states it leaves, and whether a label."""
-        even = states % 2 == 0
+    @staticmethod
+    def emits_blank(arc: Arc, states: torch.Tensor) -> torch.Tensor:
+        """Whether the arc is a blank in the states it leaves."""
         even_kind, odd_kind = arc.kinds
-        return tuple(
-            (even & (even_kind == kind)) | (~even & (odd_kind == kind))
-            for kind in (BLANK, LABEL)
-        )
+        even = states % 2 == 0
+        return (even & (even_kind == BLANK)) | (~even & (odd_kind == BLANK))
 
 
 def unfold(

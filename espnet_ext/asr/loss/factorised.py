@@ -5,7 +5,7 @@ With emission logit e and label logits z,
     log p(blank)   = log sigmoid(-e)
     log p(label k) = log sigmoid(e) + log_softmax(z)_k
 
-and occupancies gamma (of ``rna_occupancies``), m = gamma_label, the gradients are
+and occupancies gamma (of ``lattice.occupancies``), m = gamma_label, the gradients are
 
     d nll / d z_k = m softmax(z)_k - gamma_label [k is the next label]
     d nll / d e   = sigmoid(e) (gamma_blank + gamma_label) - gamma_label
@@ -19,8 +19,8 @@ Source: reference/losses.md 5; Variani et al. 2020 (HAT), equation 5.
 import torch
 import torch.nn.functional as F
 
-from espnet_ext.asr.loss.full_sum import check_shapes, label_index
-from espnet_ext.asr.loss.rna import rna_occupancies
+from espnet_ext.asr.loss.dense import check_shapes, label_index
+from espnet_ext.asr.loss.lattice import ArcScores, occupancies
 
 
 class _FactorisedRnaLoss(torch.autograd.Function):
@@ -30,12 +30,10 @@ class _FactorisedRnaLoss(torch.autograd.Function):
         index_BTS1 = index_BS[:, None, :, None].expand(-1, logits_BTSK.size(1), -1, 1)
         normaliser_BTS1 = logits_BTSK.logsumexp(dim=3, keepdim=True)
         label_BTS = (logits_BTSK.gather(3, index_BTS1) - normaliser_BTS1).squeeze(3)
-        result = rna_occupancies(
-            F.logsigmoid(-emission_BTS),
-            F.logsigmoid(emission_BTS) + label_BTS,
-            frame_lens_B,
-            label_lens_B,
+        arcs = ArcScores(
+            F.logsigmoid(-emission_BTS), F.logsigmoid(emission_BTS) + label_BTS
         )
+        result = occupancies(arcs, labels_BL, frame_lens_B, label_lens_B, "rna")
         ctx.save_for_backward(
             logits_BTSK,
             normaliser_BTS1,

@@ -1,110 +1,162 @@
-"""Full-sum loss from given log-probabilities, with the gradient in closed form."""
+"""The full-sum loss, for every topology, from dense scores or from a joint."""
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 label positions, V vocabulary
-from typing import Tuple
+from typing import List, NamedTuple, Optional, Protocol, Sequence, Union
 
 import torch
 
-from espnet_ext.asr.loss.rna import rna_occupancies
+from espnet_ext.asr.loss.backends import choose_backend
+from espnet_ext.asr.loss.dense import arc_index, arc_scores, check_scores
+from espnet_ext.asr.loss.lattice import Occupancies, occupancies
+from espnet_ext.asr.loss.topology import Topology, get_topology
+from espnet_ext.errors import OptionError
 
-TOPOLOGIES = ("rna",)
-
-
-def label_index(labels_BL: torch.Tensor, positions: int) -> torch.Tensor:
-    """The label that follows each position, [B, S]; 0 in the last position."""
-    index_BS = labels_BL.new_zeros(labels_BL.size(0), positions, dtype=torch.long)
-    index_BS[:, : labels_BL.size(1)] = labels_BL
-    return index_BS
+INFEASIBLE = ("inf", "zero")
 
 
-class _RnaLoss(torch.autograd.Function):
-    """nll_B of dense scores; d nll / d score = -occupancy."""
+class JointScores(Protocol):
+    """A joint that computes the loss without ever holding all of its scores."""
 
-    @staticmethod
-    def forward(ctx, scores_BTSV, labels_BL, frame_lens_B, label_lens_B, blank):
-        index_BS = label_index(labels_BL.clamp(min=0), scores_BTSV.size(2))
-        index_BTS1 = index_BS[:, None, :, None].expand(-1, scores_BTSV.size(1), -1, 1)
-        label_BTS = scores_BTSV.gather(3, index_BTS1).squeeze(3)
-        result = rna_occupancies(
-            scores_BTSV[..., blank], label_BTS, frame_lens_B, label_lens_B
-        )
-        ctx.save_for_backward(result.blank_BTS, result.label_BTS, index_BTS1)
-        ctx.blank, ctx.shape, ctx.dtype = blank, scores_BTSV.shape, scores_BTSV.dtype
-        return result.nll_B.to(scores_BTSV.dtype)
-
-    @staticmethod
-    def backward(ctx, grad_B):
-        occupancy_blank, occupancy_label, index_BTS1 = ctx.saved_tensors
-        # an infeasible sequence has an infinite cost and no gradient, whatever the
-        # caller multiplies it with
-        scale = torch.nan_to_num(grad_B.double(), nan=0.0, posinf=0.0, neginf=0.0)
-        scale = scale.view(-1, 1, 1)
-        grad = occupancy_blank.new_zeros(ctx.shape, dtype=ctx.dtype)
-        grad[..., ctx.blank] = (-scale * occupancy_blank).to(grad.dtype)
-        grad.scatter_add_(
-            3, index_BTS1, (-scale * occupancy_label).to(grad.dtype).unsqueeze(3)
-        )
-        return grad, None, None, None, None
+    def full_sum(
+        self,
+        labels_BL: torch.Tensor,
+        frame_lens_B: torch.Tensor,
+        label_lens_B: torch.Tensor,
+        topology: Topology,
+        blank: int,
+        infeasible: str = "inf",
+    ) -> torch.Tensor:
+        """nll_B; arguments as ``full_sum_loss``."""
 
 
 def full_sum_loss(
+    scores: Union[torch.Tensor, JointScores],
+    labels_BL: torch.Tensor,
+    frame_lens_B: torch.Tensor,
+    label_lens_B: torch.Tensor,
+    topology: Union[str, Topology] = "rna",
+    blank: int = 0,
+    *,
+    infeasible: str = "inf",
+    backend: str = "auto",
+) -> torch.Tensor:
+    """Negative log of the sum over all alignments, one value per sequence.
+
+    nll = -log sum over alignments a of exp(sum over its symbols of their score)
+
+    Args:
+        scores: Log-probabilities [B, T, S, V], S = L + 1, of symbol k in frame t after
+            u labels; for ``ctc`` also [B, T, V]. They need not be normalised. Padded
+            nodes, and nodes on no alignment, may hold anything. Or a joint
+            (``FusedJointLoss``), for which nothing with the extents T S V ever exists.
+        labels_BL: Label ids, padded with anything.
+        frame_lens_B: Valid frames per sequence, 0 to T.
+        label_lens_B: Valid labels per sequence, 0 to L.
+        topology: Which alignments count: ``rna``, ``rnnt``, ``ctc``, ``label_loop``,
+            ``label_loop_free``, ``label_loop_original``.
+        blank: Index of blank in V.
+        infeasible: Cost of a sequence without any alignment, for example with more
+            labels than frames: ``inf``, or ``zero`` as in the original. The gradient
+            is zero in both cases. ``batch_cost`` sums up either.
+        backend: ``auto``, or a name that ``espnet-ext doctor`` lists.
+
+    Returns:
+        nll_B in nats, at least float32.
+
+    Raises:
+        OptionError: An unknown topology, backend or option, or one that does not fit
+            the others; an id outside the vocabulary.
+        ToolMissingError: The backend is absent or computes something wrong.
+        ValueError: Shapes or lengths do not fit.
+
+    Ref: reference/losses.md 1 to 3; Graves 2012, equation 17, for rnnt.
+    Differs from torchaudio and warp-transducer, also for rnnt, in that it takes
+    log-probabilities: the gradient treats them as free variables.
+    """
+    topology = get_topology(topology)
+    if infeasible not in INFEASIBLE:
+        raise OptionError(
+            f"infeasible {infeasible!r}: unknown cost", expected="inf or zero"
+        )
+    lengths = frame_lens_B, label_lens_B
+    chosen = choose_backend(backend, topology, scores)
+    if chosen.takes == "joint":
+        return scores.full_sum(
+            labels_BL, *lengths, topology, blank, infeasible=infeasible
+        )
+    check_scores(scores, labels_BL, *lengths, topology, blank)
+    labels_BL, *lengths = (x.to(scores.device) for x in (labels_BL, *lengths))
+    nll_B = chosen.loss(scores, labels_BL, *lengths, topology, blank)
+    if infeasible == "zero":
+        feasible_B = topology.feasible(*lengths, labels_BL)
+        nll_B = nll_B.masked_fill(~feasible_B, 0.0)
+    return nll_B
+
+
+def arc_posteriors(
     scores: torch.Tensor,
     labels_BL: torch.Tensor,
     frame_lens_B: torch.Tensor,
     label_lens_B: torch.Tensor,
-    topology: str = "rna",
+    topology: Union[str, Topology] = "rna",
     blank: int = 0,
-) -> torch.Tensor:
-    """Negative log of the sum over all alignments, one value per sequence.
+) -> Occupancies:
+    """Posterior probability of each arc given the labels, float64, without gradient.
+
+    Arguments as ``full_sum_loss`` with dense scores. The blank posteriors of a frame
+    sum to 1 with rnnt; with the others, those of all arcs do.
+    """
+    topology = get_topology(topology)
+    lengths = frame_lens_B, label_lens_B
+    check_scores(scores, labels_BL, *lengths, topology, blank)
+    labels_BL = labels_BL.to(scores.device)
+    index = arc_index(labels_BL, label_lens_B)
+    arcs = arc_scores(scores.detach(), index, topology, blank)
+    return occupancies(arcs, labels_BL, *lengths, topology)
+
+
+class BatchCost(NamedTuple):
+    """What a batch costs, and who was left out.
+
+    Attributes:
+        total: Sum of the finite costs, with gradient. Never inf or nan.
+        mean: The same over the number of sequences that count; 0 if none does.
+        infeasible: Utterances without any alignment.
+        not_finite: Utterances that have alignments and whose cost is nevertheless inf
+            or nan: the scores are to blame, so a trainer should stop or skip.
+    """
+
+    total: torch.Tensor
+    mean: torch.Tensor
+    infeasible: List[str]
+    not_finite: List[str]
+
+
+def batch_cost(
+    nll_B: torch.Tensor,
+    feasible_B: torch.Tensor,
+    utterance_ids: Optional[Sequence[str]] = None,
+    *,
+    infeasible: str = "inf",
+) -> BatchCost:
+    """Sum and mean of a batch in which some sequences may have no alignment.
 
     Args:
-        scores: Log-probabilities [B, T, S, V], S = L + 1. They need not be normalised;
-            padded nodes may hold anything finite.
-        labels_BL: Label ids, padded with anything.
-        frame_lens_B: Valid frames per sequence, at most T.
-        label_lens_B: Valid labels per sequence, at most L.
-        topology: ``rna``.
-        blank: Index of blank in V.
-
-    Returns:
-        nll_B in nats. A sequence without any path (more labels than frames) has cost
-        inf and gradient zero: see ``feasible``.
-
-    Ref: reference/losses.md 1.
+        nll_B: Of ``full_sum_loss``.
+        feasible_B: Of ``Topology.feasible``.
+        utterance_ids: Names for the report; ``row 0`` and so on if not given.
+        infeasible: With ``inf``, infeasible sequences are left out of the mean; with
+            ``zero`` they count as 0, as in the original.
     """
-    if topology not in TOPOLOGIES:
-        raise ValueError(f"topology {topology!r}: expected one of {TOPOLOGIES}")
-    check_shapes(scores.shape[:3], labels_BL, frame_lens_B, label_lens_B)
-    return _RnaLoss.apply(scores, labels_BL, frame_lens_B, label_lens_B, blank)
-
-
-def feasible(frame_lens_B: torch.Tensor, label_lens_B: torch.Tensor) -> torch.Tensor:
-    """Whether a sequence has any RNA path: frames >= labels, boolean [B]."""
-    return frame_lens_B >= label_lens_B
-
-
-def check_shapes(
-    lattice: Tuple[int, int, int],
-    labels_BL: torch.Tensor,
-    frame_lens_B: torch.Tensor,
-    label_lens_B: torch.Tensor,
-) -> None:
-    """Raise ValueError where the lattice [B, T, S] does not fit labels and lengths."""
-    batch, frames, positions = lattice
-    if labels_BL.shape != (batch, positions - 1):
-        raise ValueError(
-            f"labels of shape {tuple(labels_BL.shape)}: expected [B, L] = "
-            f"{(batch, positions - 1)} for scores of S = L + 1 = {positions} positions"
-        )
-    for name, lengths, limit in (
-        ("frame", frame_lens_B, frames),
-        ("label", label_lens_B, positions - 1),
-    ):
-        if lengths.shape != (batch,):
-            raise ValueError(
-                f"{name} lengths {tuple(lengths.shape)}: expected [{batch}]"
-            )
-        if batch and (int(lengths.max()) > limit or int(lengths.min()) < 0):
-            raise ValueError(
-                f"{name} lengths {lengths.tolist()}: expected 0 to {limit}"
-            )
+    feasible_B = feasible_B.to(nll_B.device)
+    finite_B = torch.isfinite(nll_B)
+    total = nll_B[feasible_B & finite_B].sum()
+    counted_B = finite_B & feasible_B
+    if infeasible == "zero":
+        counted_B = counted_B | ~feasible_B
+    names = list(utterance_ids or (f"row {row}" for row in range(len(nll_B))))
+    reports = (
+        [names[row] for row in mask_B.nonzero().flatten().tolist()]
+        for mask_B in (~feasible_B, feasible_B & ~finite_B)
+    )
+    return BatchCost(total, total / counted_B.sum().clamp(min=1), *reports)

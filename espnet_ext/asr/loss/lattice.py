@@ -15,7 +15,7 @@ Ref: reference/losses.md 1 to 3; Graves 2012, equations 16 to 20, for rnnt.
 """
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 positions, N steps, Z states
-from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
 
@@ -72,9 +72,8 @@ def occupancies(
     alpha_BNZ, beta_BNZ = forward_backward(chain)
     total_B = beta_BNZ[:, 0, 0]
     # where there is no path, all posteriors are exp(-inf) and not exp(nan)
-    shift_B11 = total_B.masked_fill(~torch.isfinite(total_B), -IMPOSSIBLE)[
-        :, None, None
-    ]
+    shift_B = total_B.masked_fill(~torch.isfinite(total_B), -IMPOSSIBLE)
+    shift_B11 = shift_B[:, None, None]
     posteriors: List[torch.Tensor] = []
     for offset, score_BNZ, _ in chain.arcs:
         posterior = torch.zeros_like(score_BNZ)
@@ -129,9 +128,10 @@ def band_mask(
         lattice: T and S; the largest lengths if not given.
     """
     topology = get_topology(topology)
+    lengths = frame_lens_B, label_lens_B
     if lattice is None:
-        longest = [int(x.max()) if x.numel() else 0 for x in (frame_lens_B, label_lens_B)]
-        lattice = longest[0], longest[1] + 1
+        frames, labels = (max(x.tolist(), default=0) for x in lengths)
+        lattice = frames, labels + 1
     device = frame_lens_B.device
     t_T1 = torch.arange(lattice[0], device=device).unsqueeze(1)
     u_S = torch.arange(lattice[1], device=device)
@@ -153,41 +153,55 @@ def band_mask(
     return valid_BTS & (in_label | after_blank)
 
 
+def forward(
+    chain: Chain, combine: Callable[..., torch.Tensor] = torch.logaddexp
+) -> torch.Tensor:
+    """alpha [B, N + 1, Z] in float64; with ``torch.maximum`` that of the best path."""
+    arcs = {o: x.transpose(0, 1) for o, x in _merge(chain, combine).items()}
+    batch, _, states = chain.arcs[0].score_BNZ.shape
+    start_BZ = arcs[0].new_full((batch, states), IMPOSSIBLE)
+    start_BZ[:, 0] = 0.0
+    return _recursion(arcs, start_BZ, combine).transpose(0, 1)
+
+
 def forward_backward(chain: Chain) -> Tuple[torch.Tensor, torch.Tensor]:
     """alpha and beta, each [B, N + 1, Z] in float64; -inf where nothing leads.
 
     Both run in one loop over the steps, with twice the batch: a chain read from its
     end is a chain.
     """
-    arcs = merge(chain)
-    first = next(iter(arcs.values()))
-    batch, steps, states = first.shape
+    batch, _, states = chain.arcs[0].score_BNZ.shape
     both: Dict[int, torch.Tensor] = {}
-    for offset, score_BNZ in arcs.items():
+    for offset, score_BNZ in _merge(chain, torch.logaddexp).items():
         mirrored = _mirror(score_BNZ, chain.steps_B - 1, chain.states_B - 1 - offset)
         both[offset] = torch.cat([score_BNZ, mirrored]).transpose(0, 1).contiguous()
-    start = first.new_full((2 * batch, states), IMPOSSIBLE)
+    start = both[0].new_full((2 * batch, states), IMPOSSIBLE)
     start[:, 0] = 0.0
     if chain.split and states > 1:
         # an alignment may end in a blank or in the last label
-        has_labels_B = chain.states_B > 1
-        start[batch:, 1] = start[batch:, 1].masked_fill(has_labels_B, 0.0)
-    scores = _recursion(both, start).transpose(0, 1)
+        start[batch:, 1].masked_fill_(chain.states_B > 1, 0.0)
+    scores = _recursion(both, start, torch.logaddexp).transpose(0, 1)
     beta = _mirror(scores[batch:], chain.steps_B, chain.states_B - 1)
     return scores[:batch], beta
 
 
-def merge(chain: Chain) -> Dict[int, torch.Tensor]:
-    """Scores [B, N, Z] by offset: arcs between the same two states are summed."""
+def _merge(
+    chain: Chain, combine: Callable[..., torch.Tensor]
+) -> Dict[int, torch.Tensor]:
+    """Scores [B, N, Z] by offset: arcs between the same two states become one."""
     merged: Dict[int, torch.Tensor] = {}
     for offset, score_BNZ, _ in chain.arcs:
         if offset in merged:
-            score_BNZ = torch.logaddexp(merged[offset], score_BNZ)
+            score_BNZ = combine(merged[offset], score_BNZ)
         merged[offset] = score_BNZ
     return merged
 
 
-def _recursion(arcs: Dict[int, torch.Tensor], start_RZ: torch.Tensor) -> torch.Tensor:
+def _recursion(
+    arcs: Dict[int, torch.Tensor],
+    start_RZ: torch.Tensor,
+    combine: Callable[..., torch.Tensor],
+) -> torch.Tensor:
     """All forward scores [N + 1, R, Z] of arcs [N, R, Z]."""
     steps, rows, states = arcs[0].shape
     alpha = start_RZ.new_empty(steps + 1, rows, states)
@@ -200,12 +214,12 @@ def _recursion(arcs: Dict[int, torch.Tensor], start_RZ: torch.Tensor) -> torch.T
             sources = alpha[:-1, :, : states - offset].unbind(0)
             targets = alpha[1:, :, offset:].unbind(0)
             moves = arc[..., : states - offset].unbind(0)
-            onward.append(list(zip(sources, moves, targets)))
+            onward.append((sources, moves, targets))
     for step in range(steps):
         torch.add(every[step], stay[step], out=every[step + 1])
-        for kind in onward:
-            source, move, target = kind[step]
-            torch.logaddexp(target, source + move, out=target)
+        for sources, moves, targets in onward:
+            arriving = sources[step] + moves[step]
+            combine(targets[step], arriving, out=targets[step])
     return alpha
 
 
@@ -219,5 +233,5 @@ def _mirror(
     z_BZ = last_state_B.unsqueeze(1) - torch.arange(states, device=device)
     outside_BNZ = (n_BN < 0).unsqueeze(2) | (z_BZ < 0).unsqueeze(1)
     index = n_BN.clamp(min=0).unsqueeze(2) * states + z_BZ.clamp(min=0).unsqueeze(1)
-    values = x_BNZ.reshape(batch, -1).gather(1, index.reshape(batch, -1))
+    values = x_BNZ.flatten(1).gather(1, index.flatten(1))
     return values.view(batch, steps, states).masked_fill_(outside_BNZ, IMPOSSIBLE)

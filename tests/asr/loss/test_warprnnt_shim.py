@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from espnet_ext.asr.loss.warprnnt_shim import RNNTLoss, rnnt_loss
 from espnet_ext.errors import OptionError
-from tests.asr.loss.rnnt_paths import enumerated_rnnt_nll
+from tests.asr.loss.paths import enumerated_nll
 from tests.asr.loss.stock_recipe import make_stock_recipe, stock_arguments
 from tests.shared import REPOSITORY, shared_file
 
@@ -51,7 +51,7 @@ def test_loss_of_logits_equals_the_sum_over_all_paths(
     logits, text, frame_lens, label_lens = case
     for b, (T, L) in enumerate(zip(frame_lens.tolist(), label_lens.tolist())):
         log_probs = logits[b, :T].double().log_softmax(-1)
-        expected = enumerated_rnnt_nll(log_probs, text[b, :L].tolist(), blank)
+        expected = enumerated_nll(log_probs, T, text[b, :L].tolist(), blank, "rnnt")
         assert float(nll[b]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
@@ -81,7 +81,7 @@ def test_gradient_equals_finite_differences():
         for b in range(2):
             log_probs = values[b, : int(frame_lens[b])].log_softmax(-1)
             labels = text[b, : int(label_lens[b])].tolist()
-            total += enumerated_rnnt_nll(log_probs, labels, 0)
+            total += enumerated_nll(log_probs, len(log_probs), labels, 0, "rnnt")
         return total
 
     variable = logits.clone().requires_grad_()
