@@ -24,11 +24,12 @@ MAXIMUM_STATES_PER_WARP = 256
 
 @triton.jit
 def _log_add(a, b):
-    # the maximum is -inf where nothing leads to; exp(nan) must not come up
+    # where nothing leads, both are -inf, and their difference would not be a number
     top = tl.maximum(a, b)
     finite = top > float("-inf")
     safe = tl.where(finite, top, 0.0)
-    return tl.where(finite, safe + tl.log(tl.exp(a - safe) + tl.exp(b - safe)), top)
+    total = tl.exp(a - safe) + tl.exp(b - safe)
+    return tl.where(finite, safe + tl.log(tl.where(finite, total, 1.0)), top)
 
 
 @triton.jit
