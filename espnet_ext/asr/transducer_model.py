@@ -14,7 +14,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
 
-from espnet_ext.asr.loss import factorised_rna_loss
+from espnet_ext.asr.loss import factorised_loss
 from espnet_ext.asr.search.greedy import greedy_search
 
 REDUCTIONS = ("mean", "sum")
@@ -184,7 +184,7 @@ class TransducerModel(ESPnetASRModel):
             am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1)
         )
         # the label axis has no blank: id 1 is its first entry
-        return factorised_rna_loss(
+        return factorised_loss(
             logits, emission, (labels_BL - 1).clamp(min=0), frame_lens_B, label_lens_B
         )
 

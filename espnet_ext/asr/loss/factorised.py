@@ -1,82 +1,211 @@
-"""RNA loss of a transducer with a separate emission sigmoid, straight from logits.
+"""Full sum straight from logits, with label smoothing, FastEmit and a label scale.
 
-With emission logit e and label logits z,
+``factorised_loss`` is for a transducer with a separate emission sigmoid: with emission
+logit e and label logits z,
 
     log p(blank)   = log sigmoid(-e)
-    log p(label k) = log sigmoid(e) + log_softmax(z)_k
+    log p(label k) = log sigmoid(e) + label_scale log_softmax(z)_k
 
-and occupancies gamma (of ``lattice.occupancies``), m = gamma_label, the gradients are
+``softmax_loss`` is for one softmax over labels and blank. The gradient of either is
+that of ``node_gradient.py``, which is where the options come in: no log-probabilities
+and none of autograd's intermediate tensors are ever stored.
 
-    d nll / d z_k = m softmax(z)_k - gamma_label [k is the next label]
-    d nll / d e   = sigmoid(e) (gamma_blank + gamma_label) - gamma_label
-
-so neither log-probabilities nor autograd's intermediate tensors are ever stored.
-
-Source: reference/losses.md 5; Variani et al. 2020 (HAT), equation 5.
+Source: reference/losses.md 5 and 6; Variani et al. 2020 (HAT), equation 5.
 """
 
-# Dimensions: B batch, T frames, L labels, S = L + 1 positions, K = V - 1 labels
+# Dimensions: B batch, T frames, L labels, S = L + 1 positions, V vocabulary with blank,
+#             K = V - 1 labels. Logits that all positions share (``ctc``) have no S.
+from typing import Optional, Union
+
 import torch
 import torch.nn.functional as F
 
-from espnet_ext.asr.loss.dense import check_shapes, label_index
+from espnet_ext.asr.loss.dense import arc_index, arc_scores, check_scores
 from espnet_ext.asr.loss.lattice import ArcScores, occupancies
+from espnet_ext.asr.loss.node_gradient import GradientOptions, NodeGradient
+from espnet_ext.asr.loss.topology import Topology, get_topology
+
+PLAIN = GradientOptions()
 
 
-class _FactorisedRnaLoss(torch.autograd.Function):
+class _LogitsFullSum(torch.autograd.Function):
+    """nll_B of logits [B, T, (S,) K] with emission, or [B, T, (S,) V] without."""
+
     @staticmethod
-    def forward(ctx, logits_BTSK, emission_BTS, labels_BL, frame_lens_B, label_lens_B):
-        index_BS = label_index(labels_BL.clamp(min=0), logits_BTSK.size(2))
-        index_BTS1 = index_BS[:, None, :, None].expand(-1, logits_BTSK.size(1), -1, 1)
-        normaliser_BTS1 = logits_BTSK.logsumexp(dim=3, keepdim=True)
-        label_BTS = (logits_BTSK.gather(3, index_BTS1) - normaliser_BTS1).squeeze(3)
-        arcs = ArcScores(
-            F.logsigmoid(-emission_BTS), F.logsigmoid(emission_BTS) + label_BTS
-        )
-        result = occupancies(arcs, labels_BL, frame_lens_B, label_lens_B, "rna")
+    def forward(
+        ctx,
+        logits,
+        emission,
+        labels_BL,
+        frame_lens_B,
+        label_lens_B,
+        kind,
+        blank,
+        options,
+    ):
+        index = arc_index(labels_BL, label_lens_B)
+        exact = torch.promote_types(logits.dtype, torch.float32)
+        normaliser = logits.to(exact).logsumexp(-1)
+        raw = arc_scores(logits, index, kind, blank)
+
+        def at_positions(row):
+            return row.unsqueeze(2) if logits.dim() == 3 else row
+
+        def label_score(logit_BTS):
+            log_prob_BTS = logit_BTS.to(exact) - at_positions(normaliser)
+            score_BTS = options.label_scale * log_prob_BTS
+            if emission is None:
+                return score_BTS
+            return F.logsigmoid(at_positions(emission.to(exact))) + score_BTS
+
+        if emission is None:
+            blank_BTS = raw.blank_BTS.to(exact) - at_positions(normaliser)
+        else:
+            blank_BTS = F.logsigmoid(-at_positions(emission.to(exact)))
+        repeat_BTS = None if raw.repeat_BTS is None else label_score(raw.repeat_BTS)
+        label_BTS = label_score(raw.label_BTS)
+        arcs = ArcScores(blank_BTS.expand_as(label_BTS), label_BTS, repeat_BTS)
+        result = occupancies(arcs, labels_BL, frame_lens_B, label_lens_B, kind)
+        nll_B, *posteriors = (x if x is None else x.to(exact) for x in result)
+        possible_B = torch.isfinite(result.nll_B)
         ctx.save_for_backward(
-            logits_BTSK,
-            normaliser_BTS1,
-            emission_BTS,
-            index_BTS1,
-            result.blank_BTS,
-            result.label_BTS,
+            logits, normaliser, emission, possible_B, *index, *posteriors
         )
-        return result.nll_B.to(logits_BTSK.dtype)
+        ctx.blank, ctx.options = blank, options
+        return nll_B
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, grad_B):
-        logits, normaliser, emission, index, blank_BTS, label_BTS = ctx.saved_tensors
-        scale = torch.nan_to_num(grad_B.double(), nan=0.0, posinf=0.0, neginf=0.0)
-        blank_BTS = (scale.view(-1, 1, 1) * blank_BTS).to(logits.dtype)
-        label_BTS = (scale.view(-1, 1, 1) * label_BTS).to(logits.dtype)
-        grad_logits = (logits - normaliser).exp_()
-        grad_logits.mul_(label_BTS.unsqueeze(3))
-        grad_logits.scatter_add_(3, index, -label_BTS.unsqueeze(3))
-        grad_emission = emission.sigmoid() * (blank_BTS + label_BTS) - label_BTS
-        return grad_logits, grad_emission, None, None, None
+        logits, normaliser, emission, possible_B, *index_and_posteriors = (
+            ctx.saved_tensors
+        )
+        index, posteriors = index_and_posteriors[:2], index_and_posteriors[2:]
+        # an impossible sequence has no gradient, whatever the caller multiplies with
+        scale_B11 = grad_B.masked_fill(~possible_B, 0.0)[:, None, None]
+        posteriors = [None if x is None else x * scale_B11 for x in posteriors]
+        num_labels = logits.size(-1) - (emission is None)
+        node = ctx.options.node_gradient(*posteriors, num_labels)
+        shared = logits.dim() == 3  # by all positions: their gradients are summed
+        row = node if not shared else _sum_of_positions(node)
+        labels, row_labels = (
+            x.scaled_labels(ctx.options.label_scale) for x in (node, row)
+        )
+
+        mass = row_labels.label_mass(num_labels)
+        if emission is None:
+            mass = mass + row.blank
+        grad = (logits - normaliser.unsqueeze(-1)).exp_().mul_(mass.unsqueeze(-1))
+        if row_labels.uniform is not None:
+            grad.sub_(row_labels.uniform.unsqueeze(-1))
+        for index_BS, peak_BTS in zip(index, (labels.peak, labels.peak_repeat)):
+            if peak_BTS is None:
+                continue
+            index_BTS = index_BS.unsqueeze(1).expand_as(peak_BTS)
+            if shared:
+                grad.scatter_add_(2, index_BTS, -peak_BTS)
+            else:
+                grad.scatter_add_(3, index_BTS.unsqueeze(3), -peak_BTS.unsqueeze(3))
+        grad_emission = None
+        if emission is not None:
+            grad_emission = row.emission_gradient(emission.to(grad.dtype), num_labels)
+            grad_emission = grad_emission.to(emission.dtype)
+        else:
+            if row_labels.uniform is not None:
+                grad[..., ctx.blank] += row_labels.uniform
+            grad[..., ctx.blank] -= row.blank
+        return grad.to(logits.dtype), grad_emission, *[None] * 6
 
 
-def factorised_rna_loss(
-    label_logits_BTSK: torch.Tensor,
-    emission_BTS: torch.Tensor,
+def _sum_of_positions(node: NodeGradient) -> NodeGradient:
+    return NodeGradient(*(None if part is None else part.sum(2) for part in node))
+
+
+def factorised_loss(
+    label_logits: torch.Tensor,
+    emission: torch.Tensor,
     labels_BL: torch.Tensor,
     frame_lens_B: torch.Tensor,
     label_lens_B: torch.Tensor,
+    topology: Union[str, Topology] = "rna",
+    *,
+    options: Optional[GradientOptions] = None,
 ) -> torch.Tensor:
-    """RNA full sum from emission logit and label logits.
+    """Full sum from emission logit and label logits.
 
     Args:
-        label_logits_BTSK: Logits over the K = V - 1 labels, without blank.
-        emission_BTS: Logit of emitting any label.
+        label_logits: Logits [B, T, S, K] over the K = V - 1 labels, without blank; for
+            ``ctc`` also [B, T, K]. Padded nodes hold anything finite.
+        emission: Logit of emitting any label, [B, T, S], or [B, T].
         labels_BL: Label ids 0..K-1 (blank is not counted), padded with anything.
         frame_lens_B: Valid frames per sequence.
         label_lens_B: Valid labels per sequence.
+        topology: As for ``full_sum_loss``.
+        options: Label smoothing by gradient, FastEmit, scale of the label part.
 
     Returns:
-        nll_B in nats; inf with zero gradient where labels outnumber frames.
+        nll_B in nats, at least float32; inf with zero gradient where there is no
+        alignment, see ``batch_cost``. Of the options, only ``label_scale`` has an
+        influence on it.
+
+    Raises:
+        OptionError: Unknown topology; a label outside of 0..K-1.
+        ValueError: Shapes or lengths do not fit.
     """
-    check_shapes(emission_BTS.shape, labels_BL, frame_lens_B, label_lens_B)
-    return _FactorisedRnaLoss.apply(
-        label_logits_BTSK, emission_BTS, labels_BL, frame_lens_B, label_lens_B
+    topology = get_topology(topology)
+    if emission.shape != label_logits.shape[:-1]:
+        raise ValueError(
+            f"emission of shape {tuple(emission.shape)}: expected "
+            f"{tuple(label_logits.shape[:-1])}, that of the label logits without K"
+        )
+    return _loss(
+        label_logits,
+        emission,
+        labels_BL,
+        frame_lens_B,
+        label_lens_B,
+        topology,
+        0,
+        options,
+    )
+
+
+def softmax_loss(
+    logits: torch.Tensor,
+    labels_BL: torch.Tensor,
+    frame_lens_B: torch.Tensor,
+    label_lens_B: torch.Tensor,
+    topology: Union[str, Topology] = "rna",
+    blank: int = 0,
+    *,
+    options: Optional[GradientOptions] = None,
+) -> torch.Tensor:
+    """Full sum from logits [B, T, S, V] (``ctc``: also [B, T, V]) of one softmax.
+
+    Arguments, result and errors otherwise as ``factorised_loss``; labels are ids in V.
+    ``lsxx`` smooths the distribution of labels given that there is one, and
+    ``label_scale`` multiplies the whole log-probability of a label.
+    """
+    topology = get_topology(topology)
+    return _loss(
+        logits, None, labels_BL, frame_lens_B, label_lens_B, topology, blank, options
+    )
+
+
+def _loss(
+    logits, emission, labels_BL, frame_lens_B, label_lens_B, kind, blank, options
+):
+    check_scores(logits, labels_BL, frame_lens_B, label_lens_B, kind, blank)
+    labels_BL, frame_lens_B, label_lens_B = (
+        x.to(logits.device) for x in (labels_BL, frame_lens_B, label_lens_B)
+    )
+    return _LogitsFullSum.apply(
+        logits,
+        emission,
+        labels_BL,
+        frame_lens_B,
+        label_lens_B,
+        kind,
+        blank,
+        options or PLAIN,
     )

@@ -17,28 +17,13 @@ from espnet_ext.asr.loss.node_gradient import (
     warmup_fraction,
 )
 from espnet_ext.errors import OptionError
+from tests.asr.loss.smoothing_by_definition import smoothed_by_definition
 
 NEXT, CURRENT = 1, 0  # which of the K labels the two label arcs carry
 
 
 def double(number):
     return torch.tensor(number, dtype=torch.float64)
-
-
-def smoothed_by_definition(gradient_V, smoothing):
-    """losses.md 6.2 on one dense gradient, labels first and blank last."""
-    gradient_V = np.array(gradient_V)
-    start, stop = 0, len(gradient_V)
-    if smoothing.type == "lsxx":  # the label distribution alone
-        stop -= 1
-    classes = stop - start
-    floor = smoothing.scale / (classes - 1)
-    mass = np.abs(gradient_V[start:stop]).sum()
-    if smoothing.type == "lsx":  # blank counts in D and in the mass, but stays
-        stop -= 1
-    smoothed = gradient_V.copy()
-    smoothed[:stop] = (1 - classes * floor) * gradient_V[:stop] - floor * mass
-    return smoothed
 
 
 def dense(node, num_labels):
