@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from espnet_ext.asr.loss.chain import ArcScores
 from espnet_ext.asr.loss.lattice import Occupancies, occupancies
-from espnet_ext.asr.loss.node_gradient import GradientOptions
+from espnet_ext.asr.loss.node_gradient import EMISSIONS, GradientOptions
 from espnet_ext.asr.loss.topology import Topology, get_topology
 from espnet_ext.asr.loss.triton.blocks import Blocks, default_blocks
 from espnet_ext.asr.loss.triton.joint import (
@@ -29,7 +29,7 @@ from espnet_ext.asr.loss.triton.label_gradient import LogitCoefficients
 from espnet_ext.asr.loss.triton.pack import pack_nodes
 from espnet_ext.asr.loss.triton.passes import Tiles, backward_pass, forward_pass
 from espnet_ext.asr.loss.triton.recursion import recursion
-from espnet_ext.asr.loss.triton.scores import arc_logits, check_emission, logit_gradient
+from espnet_ext.asr.loss.triton.scores import arc_logits, logit_gradient
 from espnet_ext.errors import OptionError
 
 # Nodes of a smaller posterior are left out of the backward pass: with float32 sums this
@@ -63,12 +63,12 @@ class JointOptions:
     blocks: Optional[Blocks] = None
 
     def __post_init__(self):
-        if self.activation not in ACTIVATIONS:
-            raise OptionError(
-                f"unknown activation {self.activation!r}",
-                expected=", ".join(ACTIVATIONS),
-            )
-        check_emission(self.emission, self.gradient.label_scale)
+        for name, known in (("activation", ACTIVATIONS), ("emission", EMISSIONS)):
+            if getattr(self, name) not in known:
+                raise OptionError(
+                    f"unknown {name} {getattr(self, name)!r}",
+                    expected=", ".join(known),
+                )
 
 
 class Targets(NamedTuple):

@@ -2,7 +2,8 @@
 
     emission="sigmoid": log p(blank) = log sigmoid(-e),
                         log p(label k) = log sigmoid(e) + scale log_softmax(z)_k
-    emission="softmax": one softmax over the label logits z and the blank logit e
+    emission="softmax": one softmax over the label logits z and the blank logit e,
+                        log p(label k) times scale
 """
 
 # Dimensions: N packed nodes, K labels
@@ -11,10 +12,9 @@ from typing import NamedTuple, Optional, Tuple
 import torch
 import torch.nn.functional as F
 
-from espnet_ext.asr.loss.node_gradient import EMISSIONS, NodeGradient
+from espnet_ext.asr.loss.node_gradient import NodeGradient
 from espnet_ext.asr.loss.triton.label_gradient import LogitCoefficients
 from espnet_ext.asr.loss.triton.label_scores import LabelScores
-from espnet_ext.errors import OptionError
 
 
 class ArcLogits(NamedTuple):
@@ -26,34 +26,21 @@ class ArcLogits(NamedTuple):
     normaliser_N: torch.Tensor
 
 
-def check_emission(emission: str, label_scale: float) -> None:
-    """Refuse an unknown emission, or a label scale without a label distribution."""
-    if emission not in EMISSIONS:
-        raise OptionError(
-            f"unknown emission {emission!r}", expected=", ".join(EMISSIONS)
-        )
-    if emission == "softmax" and label_scale != 1.0:
-        raise OptionError(
-            f"label_scale {label_scale} with one softmax over labels and blank",
-            expected="1, or emission: sigmoid",
-        )
-
-
 def arc_logits(
     emission_N: torch.Tensor, scores: LabelScores, emission: str, label_scale: float
 ) -> ArcLogits:
     """Scores of arcs from the emission logit and label scores of each node."""
-    chosen = [scores.next_N, scores.current_N]
     if emission == "softmax":
         normaliser_N = torch.logaddexp(scores.normaliser_N, emission_N)
-        arcs = [part if part is None else part - normaliser_N for part in chosen]
-        return ArcLogits(emission_N - normaliser_N, *arcs, normaliser_N)
-    emits_N = F.logsigmoid(emission_N)
-    arcs = [
-        part if part is None else emits_N + label_scale * (part - scores.normaliser_N)
-        for part in chosen
-    ]
-    return ArcLogits(F.logsigmoid(-emission_N), *arcs, scores.normaliser_N)
+        blank_N, emits_N = emission_N - normaliser_N, 0.0
+    else:
+        normaliser_N = scores.normaliser_N
+        blank_N, emits_N = F.logsigmoid(-emission_N), F.logsigmoid(emission_N)
+    label_N, repeat_N = (
+        None if logit_N is None else emits_N + label_scale * (logit_N - normaliser_N)
+        for logit_N in (scores.next_N, scores.current_N)
+    )
+    return ArcLogits(blank_N, label_N, repeat_N, normaliser_N)
 
 
 def logit_gradient(
@@ -74,13 +61,13 @@ def logit_gradient(
         emission: ``sigmoid`` or ``softmax``.
         label_scale: As in the scores.
     """
+    scaled = gradient.scaled_labels(label_scale)
+    mass_N = scaled.label_mass(num_labels)
     if emission == "softmax":
-        mass_N = gradient.blank + gradient.label_mass(num_labels)
-        emission_gradient_N = mass_N * (emission_N - normaliser_N).exp()
-        emission_gradient_N = emission_gradient_N - gradient.blank
+        mass_N = gradient.blank + mass_N
+        softmax_N = (emission_N - normaliser_N).exp()
+        emission_gradient_N = mass_N * softmax_N - gradient.blank
     else:
         emission_gradient_N = gradient.emission_gradient(emission_N, num_labels)
-        gradient = gradient.scaled_labels(label_scale)
-        mass_N = gradient.label_mass(num_labels)
-    labels = gradient.peak, gradient.peak_repeat, gradient.uniform
+    labels = scaled.peak, scaled.peak_repeat, scaled.uniform
     return emission_gradient_N, LogitCoefficients(normaliser_N, mass_N, *labels)
