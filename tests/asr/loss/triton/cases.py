@@ -165,5 +165,6 @@ def gradients(nll_B: torch.Tensor, inputs: Inputs) -> List[torch.Tensor]:
 
 def relative_error(ours: torch.Tensor, right: torch.Tensor) -> float:
     """Largest difference over largest value."""
+    ours, right = ours.detach(), right.detach()
     largest = float(right.abs().max()) or 1.0
     return float((ours.double() - right.double()).abs().max()) / largest
