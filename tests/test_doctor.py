@@ -1,9 +1,8 @@
 """The doctor tells a working installation from a broken one, and how to mend it."""
 
-import itertools
 import json
-import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from espnet_ext import doctor
-from espnet_ext.doctor import backends, machine, probes, tools, versions
+from espnet_ext.asr.loss import backends as loss_backends
+from espnet_ext.doctor import backends, losses, machine, tools, versions
 from espnet_ext.doctor.finding import MISSING, NOTE, OK, WARNING, Finding
 
 
@@ -70,8 +70,8 @@ def test_the_full_check_ends_within_fifteen_seconds_and_finds_the_losses_right()
         timeout=15,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert "ok      RNA loss" in finished.stdout
-    assert "ok      torchaudio RNN-T" in finished.stdout
+    for name in ("torch", "reference", "torchaudio"):
+        assert re.search(rf"^  ok +{name} .*as they should", finished.stdout, re.M)
 
 
 @pytest.mark.parametrize(
@@ -190,33 +190,54 @@ def test_without_scoring_programs_the_built_in_scorer_is_named(tmp_path, monkeyp
     assert finding.status == WARNING and "not on the PATH" in finding.value
 
 
-def count_paths(moves, steps):
-    """Brute force: sequences of ``steps`` moves that the predicate accepts."""
-    return sum(moves(path) for path in itertools.product("bl", repeat=steps))
+CPU = ["cpu"]
 
 
-def test_the_closed_forms_count_the_alignments():
-    """The probes' oracle against enumeration of every path."""
-    frames, labels, log_v = probes.FRAMES, probes.LABELS, math.log(probes.VOCABULARY)
-    rna = count_paths(lambda path: path.count("l") == labels, frames)
-    assert probes.expected_rna() == pytest.approx(frames * log_v - math.log(rna))
-    steps = frames + labels
-    rnnt = count_paths(
-        lambda path: path.count("l") == labels and path[-1] == "b", steps
-    )
-    assert probes.expected_rnnt() == pytest.approx(steps * log_v - math.log(rnnt))
+def test_every_loss_backend_is_listed_and_right():
+    findings = by_name(losses.check_losses())
+    assert set(findings) == set(loss_backends.BACKENDS)
+    assert findings["torch"].status == findings["reference"].status == OK
+    assert findings["torchaudio"].status == OK
+    assert "torchaudio 2." in findings["torchaudio"].value
+    assert "rnnt on cpu" in findings["torchaudio"].value
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 6.67])
-def test_a_loss_that_computes_something_else_is_reported(value):
-    expected = probes.expected_rna()
-    finding = probes.compare("RNA loss", lambda: value, expected, MISSING)
-    assert finding.status == MISSING and "expected 6.66" in finding.value
+def test_an_absent_loss_backend_and_one_without_its_device_are_notes():
+    warp = loss_backends.BACKENDS["warp_rnnt"]
+    absent = warp._replace(module="no_such_module")
+    finding = losses.check_loss(loss_backends, absent, CPU)
+    assert finding.status == NOTE and "absent: rnnt on cuda" in finding.value
+    assert "[cuda]" in finding.fix
+    finding = losses.check_loss(loss_backends, warp._replace(module="json"), CPU)
+    assert finding.status == NOTE and "needs cuda, here is none" in finding.value
 
 
-def test_a_loss_that_fails_is_reported_with_its_reason():
-    def broken():
+@pytest.mark.parametrize("name, status", [("torch", MISSING), ("torchaudio", WARNING)])
+@pytest.mark.parametrize("factor", [0.5, float("nan")])
+def test_a_loss_that_computes_something_else_is_reported(
+    monkeypatch, name, status, factor
+):
+    right = loss_backends.BACKENDS[name]
+
+    def wrong(*arguments):
+        return factor * right.loss(*arguments)
+
+    monkeypatch.setitem(loss_backends.BACKENDS, name, right._replace(loss=wrong))
+    loss_backends.why_not.cache_clear()
+    try:
+        backend = loss_backends.BACKENDS[name]
+        finding = losses.check_loss(loss_backends, backend, CPU)
+    finally:
+        loss_backends.why_not.cache_clear()
+    assert finding.status == status and finding.fix
+    assert "rnnt on cpu computes" in finding.value and "expected" in finding.value
+
+
+def test_losses_that_cannot_be_imported_are_reported_with_their_reason(monkeypatch):
+    def broken(name):
         raise ImportError("libgomp.so.1: cannot open\nmore")
 
-    finding = probes.compare("RNA loss", broken, 1.0, MISSING)
+    monkeypatch.setattr(losses.importlib, "import_module", broken)
+    (finding,) = losses.check_losses()
+    assert finding.status == MISSING
     assert finding.value == "fails: libgomp.so.1: cannot open"

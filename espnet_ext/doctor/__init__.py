@@ -7,7 +7,9 @@ from typing import List, Optional
 
 from espnet_ext.doctor.backends import check_backends
 from espnet_ext.doctor.finding import MISSING, WARNING, Finding
+from espnet_ext.doctor.losses import check_losses
 from espnet_ext.doctor.machine import check_machine
+from espnet_ext.doctor.probes import check_torch
 from espnet_ext.doctor.tools import check_tools
 from espnet_ext.doctor.versions import check_versions
 from espnet_ext.files import atomic_write
@@ -17,9 +19,7 @@ def examine(folder: Path, quick: bool = False) -> List[Finding]:
     """All findings; ``quick`` leaves out what would import torch."""
     findings = [*check_versions(), *check_machine(folder)]
     if not quick:
-        from espnet_ext.doctor.probes import check_torch
-
-        findings += check_torch()
+        findings += [*check_torch(), *check_losses()]
     return findings + [*check_backends(quick), *check_tools()]
 
 

@@ -18,7 +18,7 @@ import functools
 import importlib
 import importlib.util
 import logging
-from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
 
@@ -42,6 +42,7 @@ class Backend(NamedTuple):
         takes: ``dense`` scores or a ``joint``.
         topologies: Names of those it knows.
         devices: Device types it runs on.
+        double: Whether it computes in double precision where scores have it.
         package: Distribution whose version matters.
         module: What has to be importable.
         loss: Of dense scores; None where a joint computes it.
@@ -52,6 +53,7 @@ class Backend(NamedTuple):
     takes: str
     topologies: Tuple[str, ...]
     devices: Tuple[str, ...]
+    double: bool
     package: str
     module: str
     loss: Optional[Callable[..., torch.Tensor]]
@@ -66,35 +68,67 @@ class Backend(NamedTuple):
 
 _EVERY = tuple(TOPOLOGIES)
 _ANY_DEVICE = ("cpu", "cuda")
-_FUSED = "espnet_ext.asr.loss.fused"
 _TABLE = (
     Backend(
-        *("torch", DENSE, _EVERY, _ANY_DEVICE, "torch", "torch"),
-        *(dense_loss, "reference"),
+        name="torch",
+        takes=DENSE,
+        topologies=_EVERY,
+        devices=_ANY_DEVICE,
+        double=True,
+        package="torch",
+        module="torch",
+        loss=dense_loss,
+        instead="reference",
     ),
     Backend(
-        *("reference", DENSE, _EVERY, _ANY_DEVICE, "torch", "torch"),
-        *(reference_loss, "torch"),
+        name="reference",
+        takes=DENSE,
+        topologies=_EVERY,
+        devices=_ANY_DEVICE,
+        double=True,
+        package="torch",
+        module="torch",
+        loss=reference_loss,
+        instead="torch",
     ),
     Backend(
-        *("fused", JOINT, _EVERY, _ANY_DEVICE, "torch", _FUSED),
-        *(None, "torch with the dense scores of the joint"),
+        name="fused",
+        takes=JOINT,
+        topologies=_EVERY,
+        devices=_ANY_DEVICE,
+        double=True,
+        package="torch",
+        module="espnet_ext.asr.loss.fused",
+        loss=None,
+        instead="torch with the dense scores of the joint",
     ),
     Backend(
-        *("torchaudio", DENSE, ("rnnt",), _ANY_DEVICE, "torchaudio", "torchaudio"),
-        *(torchaudio_loss, "torch"),
+        name="torchaudio",
+        takes=DENSE,
+        topologies=("rnnt",),
+        devices=_ANY_DEVICE,
+        double=False,
+        package="torchaudio",
+        module="torchaudio",
+        loss=torchaudio_loss,
+        instead="torch",
     ),
     Backend(
-        *("warp_rnnt", DENSE, ("rnnt",), ("cuda",), "warp-rnnt", "warp_rnnt"),
-        *(warp_rnnt_loss, "torch"),
+        name="warp_rnnt",
+        takes=DENSE,
+        topologies=("rnnt",),
+        devices=("cuda",),
+        double=False,
+        package="warp-rnnt",
+        module="warp_rnnt",
+        loss=warp_rnnt_loss,
+        instead="torch",
     ),
 )
 BACKENDS: Dict[str, Backend] = {backend.name: backend for backend in _TABLE}
 
 
-def choose_backend(
-    name: str, topology: Topology, scores: Union[torch.Tensor, object]
-) -> Backend:
+def choose_backend(name: str, topology: Topology, scores: Any) -> Backend:
     """The implementation of this name, if it can do what is asked.
 
     Args:
@@ -114,8 +148,12 @@ def choose_backend(
             expected="a tensor of log-probabilities, or a joint with full_sum()",
         )
     device = str(getattr(getattr(scores, "device", None), "type", "cpu"))
+    own = type(scores).__module__ != BACKENDS["fused"].module
+    if takes == JOINT and own and name in (AUTO, "fused"):
+        return BACKENDS["fused"]  # somebody's own joint answers for itself
+    double = takes == DENSE and scores.dtype == torch.float64
     if name == AUTO:
-        return _automatic(topology, takes, device)
+        return automatic(topology, takes, device, double)
     if name not in BACKENDS:
         near = nearest(name, [AUTO, *BACKENDS])
         raise OptionError(
@@ -129,6 +167,11 @@ def choose_backend(
         raise OptionError(
             f"loss backend {name} takes {_words(backend.takes)}, not {_words(takes)}",
             expected=", ".join([AUTO, *fitting]),
+        )
+    if double and not backend.double:
+        raise OptionError(
+            f"loss backend {name} computes in float32 only, the scores are float64",
+            next_step=f"use backend {backend.instead}, or cast the scores",
         )
     return _checked(backend, topology, device)
 
@@ -148,8 +191,8 @@ def _checked(backend: Backend, topology: Topology, device: str) -> Backend:
     reason = why_not(backend.name, topology, device)
     if reason is not None:
         raise ToolMissingError(
-            f"loss backend {backend.name} cannot be used for {topology.name} on {device}: "
-            f"{reason}",
+            f"loss backend {backend.name} cannot be used for {topology.name} on "
+            f"{device}: {reason}",
             next_step=f"use backend {backend.instead}; espnet-ext doctor shows all",
         )
     return backend
@@ -177,13 +220,15 @@ def is_there(backend: Backend) -> bool:
 
 
 @functools.lru_cache(maxsize=None)
-def _automatic(topology: Topology, takes: str, device: str) -> Backend:
+def automatic(topology: Topology, takes: str, device: str, double: bool) -> Backend:
+    """What ``auto`` stands for; arguments as the probes need them."""
     if takes == JOINT:
         return _checked(BACKENDS["fused"], topology, device)
     fast = BACKENDS["warp_rnnt"]
-    if topology.name in fast.topologies and device in fast.devices and is_there(fast):
+    fits = topology.name in fast.topologies and device in fast.devices and not double
+    if fits and is_there(fast):
         reason = why_not(fast.name, topology, device)
         if reason is None:
             return fast
-        logging.warning(f"loss backend warp_rnnt is not used: it {reason}")
+        logging.warning(f"loss backend warp_rnnt is not used: {reason}")
     return _checked(BACKENDS["torch"], topology, device)

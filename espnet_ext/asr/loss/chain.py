@@ -158,7 +158,7 @@ def _interleave(even_BTS: torch.Tensor, odd_BTS: torch.Tensor) -> torch.Tensor:
 
 
 def _skew(x_BTS: torch.Tensor) -> torch.Tensor:
-    """[B, T + S - 1, S] with y[n, u] = x[n - u, u]; -inf where there is no such node."""
+    """[B, T + S - 1, S] with y[n, u] = x[n - u, u]; -inf where no node is."""
     batch, frames, positions = x_BTS.shape
     device = x_BTS.device
     steps_N1 = torch.arange(frames + positions - 1, device=device).unsqueeze(1)

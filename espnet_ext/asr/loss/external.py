@@ -11,7 +11,6 @@ import torch
 
 from espnet_ext.asr.loss.dense import dense_loss
 from espnet_ext.asr.loss.topology import Topology
-from espnet_ext.errors import OptionError
 
 
 def torchaudio_loss(
@@ -37,7 +36,7 @@ def torchaudio_loss(
         )
 
     lengths = frame_lens_B, label_lens_B
-    return _call("torchaudio", loss, scores_BTSV, labels_BL, *lengths, topology, blank)
+    return _call(loss, scores_BTSV, labels_BL, *lengths, topology, blank)
 
 
 def warp_rnnt_loss(
@@ -64,11 +63,10 @@ def warp_rnnt_loss(
         )
 
     lengths = frame_lens_B, label_lens_B
-    return _call("warp_rnnt", loss, scores_BTSV, labels_BL, *lengths, topology, blank)
+    return _call(loss, scores_BTSV, labels_BL, *lengths, topology, blank)
 
 
 def _call(
-    name: str,
     loss: Callable[..., torch.Tensor],
     scores_BTSV: torch.Tensor,
     labels_BL: torch.Tensor,
@@ -77,11 +75,6 @@ def _call(
     topology: Topology,
     blank: int,
 ) -> torch.Tensor:
-    if scores_BTSV.dtype == torch.float64:
-        raise OptionError(
-            f"backend {name} computes in float32 only, the scores are float64",
-            expected="backend: torch (or reference) for double precision",
-        )
     lengths = frame_lens_B, label_lens_B
     frames, labels = (int(x.max()) if x.numel() else 0 for x in lengths)
     if frames == 0:  # nothing these packages could be asked

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 
 from espnet_ext.asr.loss.dense import arc_index, arc_scores, check_scores
 from espnet_ext.asr.loss.lattice import ArcScores, occupancies
+from espnet_ext.asr.loss.logits_gradient import logits_gradient
 from espnet_ext.asr.loss.node_gradient import GradientOptions, NodeGradient
 from espnet_ext.asr.loss.topology import Topology, get_topology
 
@@ -86,39 +87,23 @@ class _LogitsFullSum(torch.autograd.Function):
         posteriors = [None if x is None else x * scale_B11 for x in posteriors]
         num_labels = logits.size(-1) - (emission is None)
         node = ctx.options.node_gradient(*posteriors, num_labels)
-        shared = logits.dim() == 3  # by all positions: their gradients are summed
-        row = node if not shared else _sum_of_positions(node)
-        labels, row_labels = (
-            x.scaled_labels(ctx.options.label_scale) for x in (node, row)
+        peaks = [
+            (index_BS.unsqueeze(1).expand_as(peak_BTS), peak_BTS)
+            for index_BS, peak_BTS in zip(index, (node.peak, node.peak_repeat))
+            if peak_BTS is not None
+        ]
+        if logits.dim() == 3:  # one row of logits for all positions
+            node = NodeGradient(*(x if x is None else x.sum(2) for x in node))
+        grads = logits_gradient(
+            logits,
+            normaliser,
+            emission,
+            node,
+            peaks,
+            blank=ctx.blank,
+            label_scale=ctx.options.label_scale,
         )
-
-        mass = row_labels.label_mass(num_labels)
-        if emission is None:
-            mass = mass + row.blank
-        grad = (logits - normaliser.unsqueeze(-1)).exp_().mul_(mass.unsqueeze(-1))
-        if row_labels.uniform is not None:
-            grad.sub_(row_labels.uniform.unsqueeze(-1))
-        for index_BS, peak_BTS in zip(index, (labels.peak, labels.peak_repeat)):
-            if peak_BTS is None:
-                continue
-            index_BTS = index_BS.unsqueeze(1).expand_as(peak_BTS)
-            if shared:
-                grad.scatter_add_(2, index_BTS, -peak_BTS)
-            else:
-                grad.scatter_add_(3, index_BTS.unsqueeze(3), -peak_BTS.unsqueeze(3))
-        grad_emission = None
-        if emission is not None:
-            grad_emission = row.emission_gradient(emission.to(grad.dtype), num_labels)
-            grad_emission = grad_emission.to(emission.dtype)
-        else:
-            if row_labels.uniform is not None:
-                grad[..., ctx.blank] += row_labels.uniform
-            grad[..., ctx.blank] -= row.blank
-        return grad.to(logits.dtype), grad_emission, *[None] * 6
-
-
-def _sum_of_positions(node: NodeGradient) -> NodeGradient:
-    return NodeGradient(*(None if part is None else part.sum(2) for part in node))
+        return *grads, *[None] * 6
 
 
 def factorised_loss(

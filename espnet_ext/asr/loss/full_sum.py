@@ -15,7 +15,13 @@ INFEASIBLE = ("inf", "zero")
 
 
 class JointScores(Protocol):
-    """A joint that computes the loss without ever holding all of its scores."""
+    """A joint that computes the loss without ever holding all of its scores.
+
+    Attributes:
+        device: Where it computes.
+    """
+
+    device: torch.device
 
     def full_sum(
         self,

@@ -95,7 +95,9 @@ def _trace_back(
     labels_BL = torch.nn.functional.pad(labels_BL.long(), (0, 1))
     for n in reversed(range(steps)):
         active_B = n < chain.steps_B
-        source_B, arc_score_B, is_blank_B = _best_arc(chain, alpha_BNZ[:, n], n, state_B)
+        source_B, arc_score_B, is_blank_B = _best_arc(
+            chain, alpha_BNZ[:, n], n, state_B
+        )
         place_B = (chain.label_count(state_B) - 1).clamp(min=0)
         label_B = labels_BL.gather(1, place_B.unsqueeze(1)).squeeze(1)
         symbol_B = label_B.masked_fill(is_blank_B, blank)

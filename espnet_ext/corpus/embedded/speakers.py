@@ -22,8 +22,8 @@ FEMALE_VARIANTS = (
 MALE_VARIANTS = (
     "Alex Andy Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike "
     "Nguyen Reed RicishayMax RicishayMax2 RicishayMax3 adam antonio benjamin boris "
-    "caleb david ed edward edward2 grandpa gustave ian iven iven2 iven3 iven4 john klatt "
-    "klatt2 klatt3 klatt4 klatt5 klatt6 m1 m2 m3 m4 m5 m6 m7 m8 "
+    "caleb david ed edward edward2 grandpa gustave ian iven iven2 iven3 iven4 john "
+    "klatt klatt2 klatt3 klatt4 klatt5 klatt6 m1 m2 m3 m4 m5 m6 m7 m8 "
     "marcelo max michel miguel mike2 norbert pablo paul pedro quincy rob robert sandro "
     "shelby victor zac"
 ).split()
@@ -141,7 +141,7 @@ def _balanced(
 def _mixed(
     voices: List[Tuple[str, bool]], count: int, speakers_a_woman: int
 ) -> List[Tuple[str, bool]]:
-    """``count`` of the voices in order: one woman, then men, as far as there are any."""
+    """``count`` of the voices in order: a woman, then men, as far as there are any."""
     women = [voice for voice in voices if voice[1]]
     men = [voice for voice in voices if not voice[1]]
     # a quarter of them at most, because training needs some too
