@@ -1,27 +1,26 @@
-"""Elementwise dropout masks without memory: a hash of seed, node and column.
+"""The elementwise masks of ``fused_dropout.py`` in a kernel, bit for bit.
 
-Forward and backward pass, and any cutting into tiles, see the same mask because it is
-a function of (seed, node, column) alone. The hash is the 32-bit finaliser of
-MurmurHash3 (A. Appleby, public domain), once for each of the words that go in: integer
-arithmetic, so that a GPU, the interpreter and PyTorch agree bit for bit.
+An element is a hash of (seed, node, column), in integers that wrap around, so that a
+GPU, the interpreter and PyTorch agree, and with them every cutting into tiles.
 """
 
 # Dimensions: N nodes, J readout
-import torch
 import triton
 import triton.language as tl
 
-WORD = 0xFFFFFFFF
-FIRST, SECOND = 0x85EBCA6B, 0xC2B2AE35
+
+@triton.jit
+def _mix_64(x):
+    x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * -0x40A7B892E31B1A47
+    x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * -0x6B2FB644ECCEEE15
+    return x ^ ((x >> 31) & 0x1FFFFFFFF)
 
 
 @triton.jit
-def _mix(x):
-    x = x ^ (x >> 16)
-    x = x * 0x85EBCA6B
-    x = x ^ (x >> 13)
-    x = x * 0xC2B2AE35
-    return x ^ (x >> 16)
+def _mix_32(x):
+    x = (x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * -0x7B935975
+    return x ^ ((x >> 16) & 0xFFFF)
 
 
 @triton.jit
@@ -29,37 +28,15 @@ def keep_tile(seed, node, column, threshold):
     """Which elements of a tile stay: boolean [N, J].
 
     Args:
-        seed: Seed below 2^31, a number.
+        seed: Of ``fused_dropout.draw_seed``.
         node: int64 [N], number of the node in the padded lattice.
         column: int32 [J].
-        threshold: rate times 2^32, a number below 2^32.
+        threshold: Hash values below it are dropped.
     """
-    low = (node & 0xFFFFFFFF).to(tl.uint32)
-    high = (node >> 32).to(tl.uint32)
-    row = _mix(_mix(low ^ seed.to(tl.uint32)) + high)
-    word = _mix(row[:, None] ^ _mix(column.to(tl.uint32))[None, :])
-    return word.to(tl.int64) >= threshold
-
-
-def _mix_words(x: torch.Tensor) -> torch.Tensor:
-    # products overflow int64 and keep their low 32 bits
-    x = x ^ (x >> 16)
-    x = (x * FIRST) & WORD
-    x = x ^ (x >> 13)
-    x = (x * SECOND) & WORD
-    return x ^ (x >> 16)
+    row = _mix_64((node + 1) * -0x61C8864680B583EB + seed).to(tl.int32)
+    return _mix_32(row[:, None] + (column * -0x61C88647)[None, :]) >= threshold
 
 
 def threshold_of(rate: float) -> int:
-    """The bound on a hash value that a fraction ``rate`` of all values stays below."""
-    return round(rate * 2**32)
-
-
-def keep_elements(
-    seed: int, node_N: torch.Tensor, columns: int, rate: float
-) -> torch.Tensor:
-    """The mask of ``keep_tile`` in PyTorch: boolean [N, columns]."""
-    column = torch.arange(columns, device=node_N.device)
-    row = _mix_words((_mix_words((node_N & WORD) ^ seed) + (node_N >> 32)) & WORD)
-    word = _mix_words(row.unsqueeze(1) ^ _mix_words(column))
-    return word >= threshold_of(rate)
+    """The bound that a fraction ``rate`` of all signed 32-bit values stays below."""
+    return round(rate * 2**32) - 2**31

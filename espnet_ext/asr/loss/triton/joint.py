@@ -10,7 +10,7 @@ import torch
 from espnet_ext.asr.loss.triton.blocks import Blocks, operand_dtype, padded
 from espnet_ext.asr.loss.triton.dropout import threshold_of
 
-ACTIVATIONS = ("maxout", "tanh", "relu")
+ACTIVATIONS = ("maxout", "tanh", "relu", "none")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Dropout:
         kind: ``none``, ``shared`` (one factor for each column) or ``elementwise``.
         factor_J: In the format of sums. For ``shared``: 0 or 1 / (1 - rate) for each
             column; for ``elementwise``: the one number 1 / (1 - rate).
-        seed: For ``elementwise``: below 2^31, see ``dropout.py``.
+        seed: For ``elementwise``: of ``fused_dropout.draw_seed``.
         rate: For ``elementwise``: probability of 0.
     """
 

@@ -7,8 +7,9 @@ backward pass for those nodes alone whose posterior matters.
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 positions, K labels without blank,
 #             N packed nodes, R readout before the activation, J after it
+import contextlib
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import Iterator, NamedTuple, Optional, Tuple, Union
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -45,7 +46,7 @@ class JointOptions:
     """What a joint does besides its weights.
 
     Attributes:
-        activation: ``maxout``, ``tanh`` or ``relu``.
+        activation: ``maxout``, ``tanh``, ``relu`` or ``none``.
         emission: ``sigmoid`` or ``softmax``.
         dropout: Before the label softmax, None for none.
         gradient: Label smoothing, FastEmit, label scale.
@@ -144,7 +145,7 @@ class _FusedJoint(torch.autograd.Function):
     @staticmethod
     def forward(ctx, am, lm, weight, bias, emission_weight, emission_bias, *rest):
         targets, options = rest
-        with torch.autocast(am.device.type, enabled=False):
+        with _exactly_on(am.device):
             joint = _joint(am, lm, weight, bias, emission_weight, options)
             lattice = am.size(1), lm.size(1)
             nodes = pack_nodes(*targets, lattice)
@@ -171,7 +172,7 @@ class _FusedJoint(torch.autograd.Function):
     def backward(ctx, grad_B):
         am, lm, weight, bias, emission_weight, emission_bias = ctx.saved_tensors
         options, nodes, emission_N = ctx.options, ctx.nodes, ctx.emission_N
-        with torch.autocast(am.device.type, enabled=False):
+        with _exactly_on(am.device):
             joint = _joint(am, lm, weight, bias, emission_weight, options)
             # a sequence without an alignment has no nodes here
             scale_N = grad_B.double()[nodes.am_row_N // am.size(1)]
@@ -202,6 +203,16 @@ class _FusedJoint(torch.autograd.Function):
             None,
             None,
         )
+
+
+@contextlib.contextmanager
+def _exactly_on(device: torch.device) -> Iterator[None]:
+    """Without autocast; kernels are launched on the device of the tensors."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == "cuda":
+            stack.enter_context(torch.cuda.device(device))
+        yield
 
 
 def _joint(am, lm, weight, bias, emission_weight, options: JointOptions) -> Joint:

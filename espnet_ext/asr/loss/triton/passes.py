@@ -61,11 +61,9 @@ def forward_pass(
     """Emission logit (without bias) and label scores of all nodes."""
     buffer_NJ = joint.readout_buffer(min(tiles.nodes, len(nodes)))
     parts = []
-    for some in tiles.of_nodes(len(nodes)):
+    for some in list(tiles.of_nodes(len(nodes))) or [slice(0, 0)]:
         emission_N = readout_of(joint, nodes[some], buffer_NJ)
         parts.append((emission_N, *label_scores(joint, nodes[some], buffer_NJ)))
-    if not parts:
-        parts = [(readout_of(joint, nodes, buffer_NJ), *label_scores(joint, nodes, buffer_NJ))]
     columns = [None if part[0] is None else torch.cat(part) for part in zip(*parts)]
     return columns[0], LabelScores(*columns[1:])
 
@@ -110,9 +108,9 @@ def backward_pass(
             count = k.stop - k.start
             total.bias_K[k] += sums_H[:count]
             logit_NH = logit_NH[:, :count]
-            gradient_NJ += _product(logit_NH, joint.weight_KJ[k], gradient_NJ.dtype)
-            weight_HJ = _product(logit_NH.t(), readout_NJ, gradient_NJ.dtype)
-            total.weight_KJ[k] += weight_HJ[:, : joint.columns]
+            add_product(gradient_NJ, logit_NH, joint.weight_KJ[k])
+            readout = readout_NJ[:, : joint.columns]
+            add_product(total.weight_KJ[k], logit_NH.t(), readout)
         emission_N = emission_gradient_N[some]
         am_rows = rows_of(part.am_row_N, first, last + 1)
         total.emission_weight_J.add_(
@@ -142,8 +140,9 @@ def _ends(row_N: torch.Tensor, indices: list) -> list:
     return row_N[torch.tensor(indices, device=row_N.device)].tolist()
 
 
-def _product(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """a b, summed up and returned in ``dtype``."""
-    if a.dtype == dtype:
-        return a @ b
-    return torch.mm(a, b, out_dtype=dtype)
+def add_product(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+    """out += a b, summed up in the format of ``out``."""
+    if a.dtype == out.dtype:
+        out.addmm_(a, b)
+    else:
+        out += torch.mm(a, b, out_dtype=out.dtype)

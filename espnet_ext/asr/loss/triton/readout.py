@@ -46,23 +46,26 @@ def activate(
     """Readout [N, J] and its derivatives by the even and the odd column of each pair.
 
     Without maxout there are no pairs: the first derivative is that of the one column.
-    Two equal columns share the gradient, as ``torch.maximum`` has it.
+    Of two equal columns the even one wins, as in ``fused_readout.py``.
     """
     if ACTIVATION == "maxout":
         even = load_sum(am_ptr, lm_ptr, am_row, lm_row, 2 * j, inside, R, SUM)
         odd = load_sum(am_ptr, lm_ptr, am_row, lm_row, 2 * j + 1, inside, R, SUM)
         readout = tl.maximum(even, odd)
-        first = tl.where(even > odd, 1.0, tl.where(even == odd, 0.5, 0.0)).to(SUM)
+        first = tl.where(even >= odd, 1.0, 0.0).to(SUM)
         second = 1.0 - first
     else:
         x = load_sum(am_ptr, lm_ptr, am_row, lm_row, j, inside, R, SUM)
         if ACTIVATION == "tanh":
             readout = tanh(x)
             first = 1.0 - readout * readout
-        else:
-            tl.static_assert(ACTIVATION == "relu")
+        elif ACTIVATION == "relu":
             readout = tl.maximum(x, 0.0)
             first = tl.where(x > 0.0, 1.0, 0.0).to(SUM)
+        else:
+            tl.static_assert(ACTIVATION == "none")
+            readout = x
+            first = x * 0.0 + 1.0
         second = first * 0.0
     return readout, first, second
 

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 triton = pytest.importorskip("triton", reason="Triton comes with torch on Linux only")
 
 from espnet_ext.asr.loss.factorised import factorised_loss, softmax_loss  # noqa: E402
+from espnet_ext.asr.loss.fused_dropout import elementwise_mask  # noqa: E402
 from espnet_ext.asr.loss.triton.blocks import (  # noqa: E402
     default_blocks,
     interpreting,
     sum_dtype,
 )
-from espnet_ext.asr.loss.triton.dropout import keep_elements  # noqa: E402
 from espnet_ext.asr.loss.triton.joint import (  # noqa: E402
     Dropout,
     Joint,
@@ -28,9 +28,11 @@ from espnet_ext.asr.loss.triton.loss import JointOptions  # noqa: E402
 
 DEVICE = "cpu" if interpreting() else "cuda"
 ACTIVATIONS = {
-    "maxout": lambda x: torch.maximum(*x.unflatten(-1, (-1, 2)).unbind(-1)),
+    # not torch.maximum, which halves the gradient where both are equal
+    "maxout": lambda x: torch.where(x[..., ::2] >= x[..., 1::2], x[..., ::2], x[..., 1::2]),
     "tanh": torch.tanh,
     "relu": torch.relu,
+    "none": torch.clone,
 }
 
 
@@ -71,7 +73,7 @@ def shared_dropout(columns, rate=0.4) -> Dropout:
     return Dropout("shared", keep.double() / (1 - rate))
 
 
-def elementwise_dropout(seed=12345, rate=0.4) -> Dropout:
+def elementwise_dropout(seed=2**61 + 12345, rate=0.4) -> Dropout:
     scale = torch.tensor([1 / (1 - rate)], dtype=torch.float64, device=DEVICE)
     return Dropout("elementwise", scale, seed, rate)
 
@@ -126,8 +128,8 @@ def factor_of(dropout: Optional[Dropout], shape) -> torch.Tensor:
     if dropout.kind == "shared":
         return dropout.factor_J
     node_N = torch.arange(shape[:3].numel(), device=DEVICE)
-    keep = keep_elements(dropout.seed, node_N, shape[3], dropout.rate)
-    return keep.view(shape) * dropout.factor_J
+    mask = dropout.seed, node_N, shape[3], dropout.rate, torch.float64
+    return elementwise_mask(*mask).view(shape)
 
 
 def dense_logits(inputs: Inputs, activation="maxout", dropout=None):
