@@ -83,7 +83,7 @@ def _call(
     nll_B = loss(
         scores_BTSV[:, :frames, : labels + 1].float().contiguous(),
         labels_BL[:, :labels].masked_fill(padding_BL, 0).int().contiguous(),
-        frame_lens_B.clamp(min=1).int(),
+        frame_lens_B.clamp(min=1).int(),  # they read frame T - 1 unasked
         label_lens_B.int(),
     )
     # without frames the empty label sequence is certain and any other impossible

@@ -5,6 +5,7 @@ import types
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from espnet_ext.asr.loss import backends, full_sum_loss, get_topology
 from espnet_ext.asr.loss.backends import BACKENDS, choose_backend
@@ -214,3 +215,45 @@ def test_an_absent_warp_rnnt_is_said_to_be_absent(monkeypatch):
     monkeypatch.setitem(BACKENDS, "warp_rnnt", on_cpu)
     with pytest.raises(ToolMissingError, match="it is not installed"):
         choose_backend("warp_rnnt", get_topology("rnnt"), torch.zeros(1, 3, 2, 3))
+
+
+class FusedJointLoss:
+    """A joint with the signature of the fused one, that composes dense scores."""
+
+    device = torch.device("cpu")
+    emission_sign = 1.0
+
+    def __init__(
+        self, am, lm, label_weight, label_bias, emission_weight, emission_bias
+    ):
+        readout = (am.unsqueeze(2) + lm.unsqueeze(1)).unflatten(3, (-1, 2)).amax(4)
+        emission = F.linear(readout, emission_weight, emission_bias)
+        emission = emission * self.emission_sign
+        labels = F.linear(readout, label_weight, label_bias).log_softmax(3)
+        parts = F.logsigmoid(-emission), F.logsigmoid(emission) + labels
+        self.scores = torch.cat(parts, dim=3)
+
+    def full_sum(self, *arguments, infeasible="inf"):
+        return full_sum_loss(self.scores, *arguments, infeasible=infeasible)
+
+
+@pytest.mark.parametrize("name", TOPOLOGY_NAMES)
+@pytest.mark.parametrize("sign, right", [(1.0, True), (-1.0, False)])
+def test_the_fused_joint_is_probed_like_the_others(monkeypatch, name, sign, right):
+    here = BACKENDS["fused"]._replace(module=__name__)
+    monkeypatch.setitem(BACKENDS, "fused", here)
+    monkeypatch.setattr(FusedJointLoss, "emission_sign", sign)
+    joint = FusedJointLoss(*(torch.randn(1, n, 4) for n in (3, 2)), *parameters())
+    lengths = torch.tensor([3]), torch.tensor([1])
+    arguments = joint, torch.tensor([[1]]), *lengths, name
+    if right:
+        assert torch.isfinite(full_sum_loss(*arguments)).all()
+        return
+    for backend in ("auto", "fused"):
+        with pytest.raises(ToolMissingError, match="use backend torch with the dense"):
+            full_sum_loss(*arguments, backend=backend)
+
+
+def parameters():
+    """Weights and biases of two labels and of the emission, for a readout of 4."""
+    return torch.randn(2, 2), torch.randn(2), torch.randn(1, 2), torch.randn(1)

@@ -300,15 +300,31 @@ def test_autocast_does_not_touch_the_recursion(name):
 
 
 def test_half_precision_ctc_sums_its_positions_in_single_precision():
-    scores = torch.full((1, 400, 3), -1.0, dtype=torch.float16, requires_grad=True)
-    labels = torch.ones(1, 200, dtype=torch.long)
+    """Hundreds of positions share the two labels: in bfloat16 their sum would drift."""
+    generator = torch.Generator().manual_seed(1)
+    half = torch.randn(1, 400, 3, generator=generator).bfloat16().requires_grad_()
+    double = half.detach().double().requires_grad_()
+    labels = torch.ones(1, 150, dtype=torch.long)
     labels[0, ::2] = 2
-    nll = full_sum_loss(scores, labels, torch.tensor([400]), torch.tensor([200]), "ctc")
-    nll.sum().backward()
-    # each frame has one symbol; 200 positions share the same two labels
+    rest = labels, torch.tensor([400]), torch.tensor([150]), "ctc"
+    full_sum_loss(half, *rest).sum().backward()
+    full_sum_loss(double, *rest).sum().backward()
+    rounding = torch.finfo(torch.bfloat16).eps / 2
     torch.testing.assert_close(
-        scores.grad.float().sum(2), torch.full((1, 400), -1.0), rtol=2e-3, atol=0
+        half.grad.double(), double.grad, rtol=1.01 * rounding, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("name", TOPOLOGY_NAMES)
+def test_whatever_is_made_of_an_infinite_cost_its_gradient_is_zero(name):
+    scores = torch.randn(2, 3, 4, 3).log_softmax(-1).requires_grad_()
+    labels = torch.ones(2, 3, dtype=torch.long)
+    frames, counts = INFEASIBLE.get(name, ([2, 3], [3, 1]))
+    nll = full_sum_loss(
+        scores, labels, torch.tensor(frames), torch.tensor(counts), name
+    )
+    (nll**2).sum().backward()  # the gradient that arrives at nll[0] is inf
+    assert (scores.grad[0] == 0).all() and (scores.grad[1] != 0).any()
 
 
 class DenseJoint:
