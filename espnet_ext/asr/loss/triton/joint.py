@@ -1,120 +1,103 @@
-"""What the kernels work on: projections, output layers, packed nodes, dropout."""
+"""What the kernels work on: projections and output layers, in the layout they read."""
 
-# Dimensions: A rows of am (B T), M rows of lm (B S), N packed nodes, K labels,
+# Dimensions: A rows of am (B T), M rows of lm (B S), N packed nodes, K softmax units,
 #             R readout before the activation, J after it
 from dataclasses import dataclass
 from typing import Optional
 
 import torch
 
-from espnet_ext.asr.loss.triton.blocks import Blocks, operand_dtype, padded
-from espnet_ext.asr.loss.triton.dropout import threshold_of
-
-ACTIVATIONS = ("maxout", "tanh", "relu", "none")
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Dropout of the readout before the label softmax.
-
-    Attributes:
-        kind: ``none``, ``shared`` (one factor for each column) or ``elementwise``.
-        factor_J: In the format of sums. For ``shared``: 0 or 1 / (1 - rate) for each
-            column; for ``elementwise``: the one number 1 / (1 - rate).
-        seed: For ``elementwise``: of ``fused_dropout.draw_seed``.
-        rate: For ``elementwise``: probability of 0.
-    """
-
-    kind: str
-    factor_J: torch.Tensor
-    seed: int = 0
-    rate: float = 0.0
-
-    @property
-    def threshold(self) -> int:
-        """See ``keep_tile``."""
-        return threshold_of(self.rate)
+from espnet_ext.asr.loss.fused_function import Plan
+from espnet_ext.asr.loss.fused_readout import ACTIVATIONS
+from espnet_ext.asr.loss.triton.blocks import (
+    Blocks,
+    default_blocks,
+    operand_dtype,
+    padded,
+    sum_dtype,
+)
 
 
 @dataclass(frozen=True)
 class Joint:
-    """Projections and output layers, in the layout that the kernels read.
+    """Projections and output layers.
 
     Attributes:
         am_AR, lm_MR: Projections, contiguous.
-        weight_KJ: Label weight in the format of operands, filled up with zeros to
-            ``padded(J)`` columns.
-        bias_K: Label bias.
-        emission_weight_J: Weight of the emission logit.
+        weight_KJ: Softmax weights in the format of operands, filled up with zeros to
+            ``padded(J)`` columns, times ``weight_factor``.
+        weight_factor: What dropout multiplies the columns with that it keeps: [J] for a
+            shared mask, else a number.
+        bias_K: Softmax bias.
+        emission_weight_J: Weights of the emission logit, or None.
         columns: J.
-        activation: One of ``ACTIVATIONS``.
-        dropout: Of the readout, before the label softmax.
+        activation: A key of ``fused_readout.ACTIVATIONS``.
+        dropout_rate, dropout_seed: Of the elementwise masks; rate 0 for none.
+        blank_unit: Softmax unit of blank, or None.
         blocks: Tile of the matrix products.
     """
 
     am_AR: torch.Tensor
     lm_MR: torch.Tensor
     weight_KJ: torch.Tensor
+    weight_factor: torch.Tensor
     bias_K: torch.Tensor
-    emission_weight_J: torch.Tensor
+    emission_weight_J: Optional[torch.Tensor]
     columns: int
     activation: str
-    dropout: Dropout
+    dropout_rate: float
+    dropout_seed: int
+    blank_unit: Optional[int]
     blocks: Blocks
 
     @property
-    def labels(self) -> int:
+    def units(self) -> int:
         """K."""
         return self.weight_KJ.size(0)
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """Format in which is summed."""
+        return sum_dtype(self.am_AR.dtype)
 
     def readout_buffer(self, rows: int) -> torch.Tensor:
         """For the readout of so many nodes."""
         return self.weight_KJ.new_empty(rows, self.weight_KJ.size(1))
 
 
-@dataclass(frozen=True)
-class Nodes:
-    """Packed nodes, in the order of their number b T S + t S + s.
-
-    Attributes:
-        am_row_N: b T + t, int32.
-        lm_row_N: b S + s, int32.
-        next_N: Unit 0..K-1 of the label that follows, int32; -1 for none.
-        current_N: Unit of the label that was last; -1 for none. None where the
-            topology does not repeat.
-        positions: S.
-    """
-
-    am_row_N: torch.Tensor
-    lm_row_N: torch.Tensor
-    next_N: torch.Tensor
-    current_N: Optional[torch.Tensor]
-    positions: int
-
-    def __len__(self) -> int:
-        return self.am_row_N.numel()
-
-    def __getitem__(self, index) -> "Nodes":
-        """A slice, or the nodes of an index tensor."""
-        current = None if self.current_N is None else self.current_N[index]
-        return Nodes(
-            self.am_row_N[index],
-            self.lm_row_N[index],
-            self.next_N[index],
-            current,
-            self.positions,
-        )
-
-    @property
-    def id_N(self) -> torch.Tensor:
-        """Number of the node in the padded lattice, int64."""
-        position = self.lm_row_N.long() % self.positions
-        return self.am_row_N.long() * self.positions + position
-
-
-def padded_weight(weight_KJ: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The label weight as ``Joint`` wants it, for projections of this format."""
-    labels, columns = weight_KJ.shape
-    out = weight_KJ.new_zeros(labels, padded(columns), dtype=operand_dtype(dtype))
-    out[:, :columns] = weight_KJ
-    return out
+def joint_of(
+    am_BTR: torch.Tensor,
+    lm_BSR: torch.Tensor,
+    label_weight_KJ: torch.Tensor,
+    label_bias_K: torch.Tensor,
+    emission_weight_1J: Optional[torch.Tensor],
+    plan: Plan,
+    blocks: Optional[Blocks] = None,
+) -> Joint:
+    """The kernels' view of the inputs; the projections have one format."""
+    dtype, (units, columns) = am_BTR.dtype, label_weight_KJ.shape
+    exact = sum_dtype(dtype)
+    factor = label_weight_KJ.new_tensor(1.0 / (1.0 - plan.dropout_rate), dtype=exact)
+    if plan.mask_J is not None:
+        factor = plan.mask_J.to(exact)
+    weight_KJ = label_weight_KJ.new_zeros(
+        units, padded(columns), dtype=operand_dtype(dtype)
+    )
+    weight_KJ[:, :columns] = label_weight_KJ * factor
+    emission_weight_J = None
+    if emission_weight_1J is not None:
+        emission_weight_J = emission_weight_1J.reshape(-1).contiguous()
+    return Joint(
+        am_BTR.reshape(-1, am_BTR.size(2)).contiguous(),
+        lm_BSR.reshape(-1, lm_BSR.size(2)).contiguous(),
+        weight_KJ,
+        factor,
+        label_bias_K.contiguous(),
+        emission_weight_J,
+        columns,
+        next(name for name, x in ACTIVATIONS.items() if x is plan.activation),
+        plan.dropout_rate,
+        plan.dropout_seed,
+        plan.blank_unit,
+        blocks or default_blocks(dtype),
+    )

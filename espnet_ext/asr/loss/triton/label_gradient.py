@@ -1,32 +1,34 @@
 """Gradient at the label logits of packed nodes, one tile of nodes and labels at a time.
 
-    d/dz_k = mass exp(z_k - normaliser) - uniform - peak [k = next]
-             - peak_repeat [k = current]
+    d/dz_k = mass exp(z_k - log_sum) - uniform - peak [k = next]
+             - peak_repeat [k = current] - peak_blank [k = blank]
 
 with the logits z computed once more. The two products that follow, with the weight and
 with the readout, are plain matrix products and are left to the library.
 """
 
-# Dimensions: N packed nodes, K labels, J readout, H labels of a tile
+# Dimensions: N packed nodes, K softmax units, J readout, H units of a tile
 from typing import NamedTuple, Optional
 
 import torch
 import triton
 import triton.language as tl
 
-from espnet_ext.asr.loss.triton.blocks import TL_TYPES, dot_precision, sum_dtype
-from espnet_ext.asr.loss.triton.joint import Joint, Nodes
+from espnet_ext.asr.loss.fused_scores import Nodes
+from espnet_ext.asr.loss.triton.blocks import TL_TYPES, dot_precision
+from espnet_ext.asr.loss.triton.joint import Joint
 from espnet_ext.asr.loss.triton.label_scores import logits_tile
 
 
 class LogitCoefficients(NamedTuple):
     """The numbers of the formula above for each node, in the format of sums."""
 
-    normaliser_N: torch.Tensor
+    log_sum_N: torch.Tensor
     mass_N: torch.Tensor
     peak_N: torch.Tensor
-    peak_repeat_N: Optional[torch.Tensor]
-    uniform_N: Optional[torch.Tensor]
+    peak_repeat_N: Optional[torch.Tensor] = None
+    uniform_N: Optional[torch.Tensor] = None
+    peak_blank_N: Optional[torch.Tensor] = None
 
     def at(self, index) -> "LogitCoefficients":
         """The same of some of the nodes: a slice, or an index tensor."""
@@ -42,20 +44,23 @@ def _gradient_kernel(
     bias_ptr,
     next_ptr,
     current_ptr,
-    normaliser_ptr,
+    log_sum_ptr,
     mass_ptr,
     peak_ptr,
     peak_repeat_ptr,
     uniform_ptr,
+    peak_blank_ptr,
     gradient_ptr,
     bias_gradient_ptr,
     count,
     first_label,
     K,
     H,
+    blank_unit,
     COLUMNS: tl.constexpr,
     REPEATS: tl.constexpr,
     UNIFORM: tl.constexpr,
+    BLANK: tl.constexpr,
     PRECISION: tl.constexpr,
     SUM: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -82,9 +87,9 @@ def _gradient_kernel(
         BLOCK_K,
         BLOCK_J,
     )
-    normaliser = tl.load(normaliser_ptr + n, mask=here, other=float("inf"))
+    log_sum = tl.load(log_sum_ptr + n, mask=here, other=float("inf"))
     mass = tl.load(mass_ptr + n, mask=here, other=0.0)
-    gradient = mass[:, None] * tl.exp(logits - normaliser[:, None])
+    gradient = mass[:, None] * tl.exp(logits - log_sum[:, None])
     if UNIFORM:
         gradient -= tl.load(uniform_ptr + n, mask=here, other=0.0)[:, None]
     peak = tl.load(peak_ptr + n, mask=here, other=0.0)
@@ -94,6 +99,9 @@ def _gradient_kernel(
         peak = tl.load(peak_repeat_ptr + n, mask=here, other=0.0)
         label = tl.load(current_ptr + n, mask=here, other=-1)
         gradient -= tl.where(k[None, :] == label[:, None], peak[:, None], 0.0)
+    if BLANK:
+        peak = tl.load(peak_blank_ptr + n, mask=here, other=0.0)
+        gradient -= tl.where((k == blank_unit)[None, :], peak[:, None], 0.0)
     gradient = tl.where(here[:, None] & (k < K)[None, :], gradient, 0.0)
     at = gradient_ptr + n.to(tl.int64)[:, None] * H + h[None, :]
     stored = gradient.to(gradient_ptr.dtype.element_ty)
@@ -116,7 +124,7 @@ def label_gradient(
     Args:
         joint: Output layers and options.
         nodes: N > 0 nodes.
-        readout_NJ: Their dropped readout.
+        readout_NJ: Their readout, of ``readout_of``.
         coefficients: Of the same nodes.
         first_label: Unit of the first column.
         out_NH: Filled; columns beyond K become 0.
@@ -125,34 +133,31 @@ def label_gradient(
         Its sum over the nodes, [H], before it was rounded to the format of ``out_NH``.
     """
     count, width = len(nodes), out_NH.size(1)
-    dtype = sum_dtype(joint.am_AR.dtype)
     blocks = joint.blocks
     tiles = triton.cdiv(count, blocks.nodes)
-    sums = out_NH.new_empty(tiles, width, dtype=dtype)
-    repeats = coefficients.peak_repeat_N is not None
-    smooths = coefficients.uniform_N is not None
+    sums = out_NH.new_empty(tiles, width, dtype=joint.sum_dtype)
+    _, _, peak_N, peak_repeat_N, uniform_N, peak_blank_N = coefficients
     _gradient_kernel[(tiles, triton.cdiv(width, blocks.labels))](
         readout_NJ,
         joint.weight_KJ,
         joint.bias_K,
         nodes.next_N,
-        nodes.current_N if repeats else nodes.next_N,
-        coefficients.normaliser_N,
-        coefficients.mass_N,
-        coefficients.peak_N,
-        coefficients.peak_repeat_N if repeats else coefficients.peak_N,
-        coefficients.uniform_N if smooths else coefficients.peak_N,
+        nodes.next_N if peak_repeat_N is None else nodes.current_N,
+        # one that does not exist is not read
+        *(peak_N if x is None else x for x in coefficients),
         out_NH,
         sums,
         count,
         first_label,
-        joint.labels,
+        joint.units,
         width,
+        joint.blank_unit or 0,
         COLUMNS=readout_NJ.size(1),
-        REPEATS=repeats,
-        UNIFORM=smooths,
+        REPEATS=peak_repeat_N is not None,
+        UNIFORM=uniform_N is not None,
+        BLANK=peak_blank_N is not None,
         PRECISION=dot_precision(),
-        SUM=TL_TYPES[dtype],
+        SUM=TL_TYPES[joint.sum_dtype],
         BLOCK_N=blocks.nodes,
         BLOCK_K=blocks.labels,
         BLOCK_J=blocks.inner,

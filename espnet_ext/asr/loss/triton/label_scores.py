@@ -12,16 +12,18 @@ import torch
 import triton
 import triton.language as tl
 
-from espnet_ext.asr.loss.triton.blocks import TL_TYPES, dot_precision, sum_dtype
-from espnet_ext.asr.loss.triton.joint import Joint, Nodes
+from espnet_ext.asr.loss.fused_scores import Nodes
+from espnet_ext.asr.loss.triton.blocks import TL_TYPES, dot_precision
+from espnet_ext.asr.loss.triton.joint import Joint
 
 
 class LabelScores(NamedTuple):
-    """Of each node: log sum exp over the label logits, and single logits [N]."""
+    """Of each node: log sum exp over all logits, and single logits [N]."""
 
-    normaliser_N: torch.Tensor
+    log_sum_N: torch.Tensor
     next_N: torch.Tensor
     current_N: Optional[torch.Tensor]
+    blank_N: Optional[torch.Tensor]
 
 
 @triton.jit
@@ -62,13 +64,16 @@ def _scores_kernel(
     bias_ptr,
     next_ptr,
     current_ptr,
-    normaliser_out_ptr,
-    next_out_ptr,
-    current_out_ptr,
+    log_sum_ptr,
+    next_logit_ptr,
+    current_logit_ptr,
+    blank_logit_ptr,
     count,
+    blank_unit,
     K: tl.constexpr,
     COLUMNS: tl.constexpr,
     REPEATS: tl.constexpr,
+    BLANK: tl.constexpr,
     PRECISION: tl.constexpr,
     SUM: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -81,6 +86,7 @@ def _scores_kernel(
     next_logit = tl.zeros((BLOCK_N,), dtype=SUM)
     current_label = next_label
     current_logit = next_logit
+    blank_logit = next_logit
     if REPEATS:
         current_label = tl.load(current_ptr + n, mask=here, other=-1)
     top = tl.full((BLOCK_N,), float("-inf"), dtype=SUM)
@@ -107,27 +113,35 @@ def _scores_kernel(
         if REPEATS:
             chosen = k[None, :] == current_label[:, None]
             current_logit += tl.sum(tl.where(chosen, logits, 0.0), axis=1)
+        if BLANK:
+            chosen = (k == blank_unit)[None, :]
+            blank_logit += tl.sum(tl.where(chosen, logits, 0.0), axis=1)
         logits = tl.where((k < K)[None, :], logits, float("-inf"))
         higher = tl.maximum(top, tl.max(logits, axis=1))
         total = total * tl.exp(top - higher)
         total += tl.sum(tl.exp(logits - higher[:, None]), axis=1)
         top = higher
-    tl.store(normaliser_out_ptr + n, top + tl.log(total), mask=here)
-    tl.store(next_out_ptr + n, next_logit, mask=here)
+    tl.store(log_sum_ptr + n, top + tl.log(total), mask=here)
+    tl.store(next_logit_ptr + n, next_logit, mask=here)
     if REPEATS:
-        tl.store(current_out_ptr + n, current_logit, mask=here)
+        tl.store(current_logit_ptr + n, current_logit, mask=here)
+    if BLANK:
+        tl.store(blank_logit_ptr + n, blank_logit, mask=here)
 
 
 def label_scores(joint: Joint, nodes: Nodes, readout_NJ: torch.Tensor) -> LabelScores:
-    """Normaliser and chosen logits of N nodes from their (dropped) readout.
+    """log sum exp and chosen logits of N nodes from their readout.
 
-    The logit of a label that a node does not have (-1) is 0.
+    ``current_N`` is None where the nodes have no current label, and ``blank_N`` where
+    blank is not a unit of the softmax.
     """
     count = len(nodes)
-    dtype = sum_dtype(joint.am_AR.dtype)
-    repeats = nodes.current_N is not None
-    normaliser, chosen = (readout_NJ.new_empty(count, dtype=dtype) for _ in range(2))
-    current = torch.empty_like(chosen) if repeats else None
+
+    def new(wanted: bool = True) -> Optional[torch.Tensor]:
+        return readout_NJ.new_empty(count, dtype=joint.sum_dtype) if wanted else None
+
+    repeats, blank = nodes.current_N is not None, joint.blank_unit is not None
+    result = LabelScores(new(), new(), new(repeats), new(blank))
     if count:
         blocks = joint.blocks
         _scores_kernel[(triton.cdiv(count, blocks.nodes),)](
@@ -136,19 +150,20 @@ def label_scores(joint: Joint, nodes: Nodes, readout_NJ: torch.Tensor) -> LabelS
             joint.bias_K,
             nodes.next_N,
             nodes.current_N if repeats else nodes.next_N,
-            normaliser,
-            chosen,
-            current if repeats else chosen,
+            # an output that does not exist is not written to
+            *(result.log_sum_N if x is None else x for x in result),
             count,
-            K=joint.labels,
+            joint.blank_unit or 0,
+            K=joint.units,
             COLUMNS=readout_NJ.size(1),
             REPEATS=repeats,
+            BLANK=blank,
             PRECISION=dot_precision(),
-            SUM=TL_TYPES[dtype],
+            SUM=TL_TYPES[joint.sum_dtype],
             BLOCK_N=blocks.nodes,
             BLOCK_K=blocks.labels,
             BLOCK_J=blocks.inner,
             num_warps=blocks.num_warps,
             num_stages=blocks.num_stages,
         )
-    return LabelScores(normaliser, chosen, current)
+    return result

@@ -1,85 +1,31 @@
 """Full-sum loss of a joint network on the GPU, without the logits of the lattice.
 
-The joint (readout, dropout, label softmax, emission), the recursion and all gradients:
-packed nodes, cut to the band; logits are computed tile by tile, and once more in the
-backward pass for those nodes alone whose posterior matters.
+What ``fused_function.py`` does on the CPU: nodes of the band, packed; logits computed
+tile by tile, and once more in the backward pass for those nodes alone whose posterior
+matters. Each step is a kernel of this package or a matrix product of the library.
 """
 
-# Dimensions: B batch, T frames, L labels, S = L + 1 positions, K labels without blank,
-#             N packed nodes, R readout before the activation, J after it
+# Dimensions: B batch, T frames, S positions, R readout before the activation, J after,
+#             K softmax units, N nodes
 import contextlib
-from dataclasses import dataclass, field
-from typing import Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Iterator, Optional
 
 import torch
 from torch.autograd.function import once_differentiable
 
 from espnet_ext.asr.loss.chain import ArcScores
-from espnet_ext.asr.loss.lattice import Occupancies, occupancies
-from espnet_ext.asr.loss.node_gradient import EMISSIONS, GradientOptions
-from espnet_ext.asr.loss.topology import Topology, get_topology
-from espnet_ext.asr.loss.triton.blocks import Blocks, default_blocks
-from espnet_ext.asr.loss.triton.joint import (
-    ACTIVATIONS,
-    Dropout,
-    Joint,
-    Nodes,
-    padded_weight,
-)
-from espnet_ext.asr.loss.triton.label_gradient import LogitCoefficients
-from espnet_ext.asr.loss.triton.pack import pack_nodes
+from espnet_ext.asr.loss.fused_function import Plan, kept_nodes
+from espnet_ext.asr.loss.fused_scores import Nodes, pack, spread
+from espnet_ext.asr.loss.lattice import band_mask, occupancies
+from espnet_ext.asr.loss.triton.blocks import Blocks
+from espnet_ext.asr.loss.triton.joint import joint_of
 from espnet_ext.asr.loss.triton.passes import Tiles, backward_pass, forward_pass
 from espnet_ext.asr.loss.triton.recursion import recursion
-from espnet_ext.asr.loss.triton.scores import arc_logits, logit_gradient
-from espnet_ext.errors import OptionError
+from espnet_ext.asr.loss.triton.scores import arc_scores, logit_gradient
 
-# Nodes of a smaller posterior are left out of the backward pass: with float32 sums this
-# changes the gradient by less than rounding does (shared/performance.md, section 2).
-THRESHOLD = 1e-7
 # Largest gradient at a logit in float16, so that neither a loss scale overflows nor the
 # tails of the softmax vanish; taken out again from the float32 sums.
 HALF_RANGE = 1024.0
-
-
-@dataclass(frozen=True)
-class JointOptions:
-    """What a joint does besides its weights.
-
-    Attributes:
-        activation: ``maxout``, ``tanh``, ``relu`` or ``none``.
-        emission: ``sigmoid`` or ``softmax``.
-        dropout: Before the label softmax, None for none.
-        gradient: Label smoothing, FastEmit, label scale.
-        threshold: Posterior below which a node has no gradient.
-        tiles: Extents of what is alive at a time.
-        blocks: Tile of the kernels; None for the default of the number format.
-    """
-
-    activation: str = "maxout"
-    emission: str = "sigmoid"
-    dropout: Optional[Dropout] = None
-    gradient: GradientOptions = field(default_factory=GradientOptions)
-    threshold: float = THRESHOLD
-    tiles: Tiles = field(default_factory=Tiles)
-    blocks: Optional[Blocks] = None
-
-    def __post_init__(self):
-        for name, known in (("activation", ACTIVATIONS), ("emission", EMISSIONS)):
-            if getattr(self, name) not in known:
-                raise OptionError(
-                    f"unknown {name} {getattr(self, name)!r}",
-                    expected=", ".join(known),
-                )
-
-
-class Targets(NamedTuple):
-    """What is summed over: arguments of ``full_sum_loss``, on the device."""
-
-    labels_BL: torch.Tensor
-    frame_lens_B: torch.Tensor
-    label_lens_B: torch.Tensor
-    topology: Topology
-    blank: int
 
 
 def fused_joint_triton(
@@ -87,122 +33,103 @@ def fused_joint_triton(
     lm_BSR: torch.Tensor,
     label_weight_KJ: torch.Tensor,
     label_bias_K: torch.Tensor,
-    emission_weight_1J: torch.Tensor,
-    emission_bias_1: torch.Tensor,
-    labels_BL: torch.Tensor,
-    frame_lens_B: torch.Tensor,
-    label_lens_B: torch.Tensor,
-    topology: Union[str, Topology] = "rna",
-    blank: int = 0,
-    options: Optional[JointOptions] = None,
+    emission_weight_1J: Optional[torch.Tensor],
+    emission_bias_1: Optional[torch.Tensor],
+    plan: Plan,
+    *,
+    tiles: Tiles = Tiles(),
+    blocks: Optional[Blocks] = None,
 ) -> torch.Tensor:
-    """Negative log of the sum over all alignments, of a joint's inputs and weights.
+    """nll_B in nats; arguments as ``FusedFullSum``, but for the size of tiles.
 
     Args:
-        am_BTR: Projection of the encoder; float32, bfloat16, float16 or float64.
-        lm_BSR: Projection of the prediction network, S = L + 1.
-        label_weight_KJ: Label output; J = R / 2 with maxout, else R. Weights may be of
-            another format than the projections, whose format is computed with.
+        am_BTR: Projected frames. The format of the projections, float32, bfloat16 or
+            float16, is that of the operands of all matrix products; float64 weights
+            make everything float64.
+        lm_BSR: Projected positions.
+        label_weight_KJ: Softmax weights, any float type.
         label_bias_K: Its bias.
-        emission_weight_1J: Emission output.
-        emission_bias_1: Its bias.
-        labels_BL: Label ids in V = K + 1, padded with anything.
-        frame_lens_B: Valid frames per sequence.
-        label_lens_B: Valid labels per sequence.
-        topology: Any.
-        blank: Index of blank in V.
-        options: See ``JointOptions``.
+        emission_weight_1J: Weights of the emission logit, or None.
+        emission_bias_1: Its bias, or None.
+        plan: The batch and all options; ``tile`` is the CPU's and not read.
+        tiles: How much is alive at a time.
+        blocks: Tile of the kernels; None for the default of the number format.
 
     Returns:
-        nll_B in nats, float32 (float64 for float64); inf, with zero gradient, for a
-        sequence without any alignment. Products are summed up in that format too, the
-        recursion is in float64.
+        float32, or float64; inf, with zero gradient, for a sequence without any
+        alignment. Products are summed up in this format, the recursion is in float64.
 
-    The result is the same in each run, bit for bit: no sum depends on the order in
-    which programs finish.
+    The same input gives the same bits in each run: no sum depends on the order in which
+    programs finish.
     """
-    options = options or JointOptions()
-    device = am_BTR.device
     dtype = torch.promote_types(am_BTR.dtype, lm_BSR.dtype)
-    targets = Targets(
-        *(x.to(device) for x in (labels_BL, frame_lens_B, label_lens_B)),
-        get_topology(topology),
-        blank,
-    )
+    if label_weight_KJ.dtype == torch.float64:
+        dtype = torch.float64
+    weights = label_weight_KJ, label_bias_K, emission_weight_1J, emission_bias_1
     return _FusedJoint.apply(
-        am_BTR.to(dtype),
-        lm_BSR.to(dtype),
-        label_weight_KJ,
-        label_bias_K,
-        emission_weight_1J,
-        emission_bias_1,
-        targets,
-        options,
+        am_BTR.to(dtype), lm_BSR.to(dtype), *weights, plan, tiles, blocks
     )
 
 
 class _FusedJoint(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, am, lm, weight, bias, emission_weight, emission_bias, *rest):
-        targets, options = rest
-        with _exactly_on(am.device):
-            joint = _joint(am, lm, weight, bias, emission_weight, options)
-            lattice = am.size(1), lm.size(1)
-            nodes = pack_nodes(*targets, lattice)
-            emission_N, scores = forward_pass(joint, nodes, options.tiles)
-            emission_N += emission_bias.to(emission_N.dtype)
-            scale = options.gradient.label_scale
-            arcs = arc_logits(emission_N, scores, options.emission, scale)
-            result = _occupancies(arcs, nodes, targets, am.shape[:1] + lattice)
-            posteriors = [
-                None if x is None else x.flatten()[nodes.id_N] for x in result[1:]
-            ]
-            kept = sum(x for x in posteriors if x is not None) >= options.threshold
-            kept = kept.nonzero().flatten()
-        ctx.save_for_backward(am, lm, weight, bias, emission_weight, emission_bias)
-        # numbers of the nodes that matter; the weights are read again from above
-        ctx.nodes = nodes[kept]
-        ctx.emission_N, ctx.normaliser_N = emission_N[kept], arcs.normaliser_N[kept]
-        ctx.posteriors = [None if x is None else x[kept] for x in posteriors]
-        ctx.options = options
-        return result.nll_B.to(emission_N.dtype)
+    def forward(ctx, am_BTR, lm_BSR, *rest):
+        *weights, plan, tiles, blocks = rest
+        with _exactly_on(am_BTR.device):
+            joint = joint_of(am_BTR, lm_BSR, *weights[:3], plan, blocks)
+            nodes, lattice = _band(am_BTR, lm_BSR, plan)
+            emission_N, logits = forward_pass(joint, nodes, tiles)
+            if emission_N is not None:
+                emission_N += weights[3].to(emission_N.dtype)
+            scores = arc_scores(emission_N, logits, plan.options.label_scale)
+            dense = (x if x is None else spread(x, nodes, lattice) for x in scores[1:])
+            result = occupancies(
+                ArcScores(*dense),
+                plan.labels_BL,
+                plan.frame_lens_B,
+                plan.label_lens_B,
+                plan.topology,
+                recursion,
+            )
+            kept_N, posteriors = kept_nodes(result, nodes, plan.threshold)
+        ctx.save_for_backward(
+            *(am_BTR, lm_BSR, *weights, nodes.node_N[kept_N], scores.log_sum_N[kept_N]),
+            *(None if emission_N is None else emission_N[kept_N], *posteriors),
+        )
+        ctx.plan, ctx.tiles, ctx.blocks, ctx.lattice = plan, tiles, blocks, lattice
+        return result.nll_B.to(joint.sum_dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_B):
-        am, lm, weight, bias, emission_weight, emission_bias = ctx.saved_tensors
-        options, nodes, emission_N = ctx.options, ctx.nodes, ctx.emission_N
-        with _exactly_on(am.device):
-            joint = _joint(am, lm, weight, bias, emission_weight, options)
-            # a sequence without an alignment has no nodes here
-            scale_N = grad_B.double()[nodes.am_row_N // am.size(1)]
-            unit = _unit(scale_N, am.dtype)
-            scaled = [None if x is None else x * (scale_N / unit) for x in ctx.posteriors]
-            gradient = options.gradient.node_gradient(*scaled, joint.labels)
+        inputs, saved = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+        node_N, log_sum_N, emission_N, *posteriors = saved
+        plan, options = ctx.plan, ctx.plan.options
+        with _exactly_on(grad_B.device):
+            joint = joint_of(*inputs[:5], plan, ctx.blocks)
+            nodes = _pack(node_N, plan, ctx.lattice)
+            # a sequence without any alignment has no nodes here
+            _, frames, positions = ctx.lattice
+            scale_N = grad_B.double()[node_N // max(frames * positions, 1)]
+            unit = _unit(scale_N, joint.am_AR.dtype)
+            scaled = [x if x is None else x * (scale_N / unit) for x in posteriors]
+            labels = joint.units - (joint.blank_unit is not None)
             emission_gradient_N, coefficients = logit_gradient(
-                gradient,
-                emission_N,
-                ctx.normaliser_N,
-                joint.labels,
-                options.emission,
-                options.gradient.label_scale,
-            )
-            dtype = emission_N.dtype
-            gradients = backward_pass(
                 joint,
-                nodes,
-                LogitCoefficients(*(x if x is None else x.to(dtype) for x in coefficients)),
-                emission_gradient_N.to(dtype),
-                am.size(1),
-                options.tiles,
+                options.node_gradient(*scaled, labels),
+                *(emission_N, log_sum_N, options.label_scale),
             )
-        inputs = am, lm, weight, bias, emission_weight, emission_bias
-        unit = unit.to(dtype)
-        return (
-            *(g.mul_(unit).view(x.shape).to(x.dtype) for g, x in zip(gradients, inputs)),
-            None,
-            None,
-        )
+            gradients = backward_pass(
+                *(joint, nodes, coefficients, emission_gradient_N),
+                *((frames, positions), ctx.tiles),
+            )
+            unit = unit.to(joint.sum_dtype)
+            wanted = zip(gradients, inputs, ctx.needs_input_grad)
+            result = [
+                (g * unit).view(x.shape).to(x.dtype) if need else None
+                for g, x, need in wanted
+            ]
+        return (*result, None, None, None)
 
 
 @contextlib.contextmanager
@@ -215,37 +142,19 @@ def _exactly_on(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _joint(am, lm, weight, bias, emission_weight, options: JointOptions) -> Joint:
-    dropout = options.dropout
-    if dropout is None:
-        dropout = Dropout("none", bias)
-    return Joint(
-        am.reshape(-1, am.size(2)).contiguous(),
-        lm.reshape(-1, lm.size(2)).contiguous(),
-        padded_weight(weight, am.dtype),
-        bias.contiguous(),
-        emission_weight.reshape(-1).contiguous(),
-        weight.size(1),
-        options.activation,
-        dropout,
-        options.blocks or default_blocks(am.dtype),
-    )
+def _band(am_BTR: torch.Tensor, lm_BSR: torch.Tensor, plan: Plan):
+    """Nodes on any complete alignment, and the extents B, T, S."""
+    lattice = torch.Size((*am_BTR.shape[:2], lm_BSR.size(1)))
+    lengths = plan.frame_lens_B, plan.label_lens_B
+    band_BTS = band_mask(*lengths, plan.topology, plan.labels_BL, lattice[1:])
+    return pack(band_BTS, *plan.units()), lattice
 
 
-def _occupancies(
-    arcs, nodes: Nodes, targets: Targets, shape: Tuple[int, int, int]
-) -> Occupancies:
-    """Posteriors of the lattice of these arcs; outside of the band nothing is read."""
-
-    def dense(part_N: Optional[torch.Tensor]) -> Optional[torch.Tensor]:
-        if part_N is None:
-            return None
-        part_BTS = part_N.new_zeros(shape)
-        part_BTS.view(-1)[nodes.id_N] = part_N
-        return part_BTS
-
-    scores = ArcScores(*(dense(part) for part in arcs[:3]))
-    return occupancies(scores, *targets[:4], recursion=recursion)
+def _pack(node_N: torch.Tensor, plan: Plan, lattice: torch.Size) -> Nodes:
+    """Nodes of these numbers, which are in order."""
+    mask = torch.zeros(lattice.numel(), dtype=torch.bool, device=node_N.device)
+    mask[node_N] = True
+    return pack(mask.view(lattice), *plan.units())
 
 
 def _unit(scale_N: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

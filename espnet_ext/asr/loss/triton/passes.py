@@ -5,15 +5,16 @@ gradient, and the gradient at the logits of one tile of nodes and labels. None o
 grows with the batch or with the vocabulary.
 """
 
-# Dimensions: B batch, T frames, S positions, N packed nodes, K labels, H labels of a
-#             tile, A rows of am (B T), M rows of lm (B S), R, J readout
+# Dimensions: B batch, T frames, S positions, N packed nodes, K softmax units, H units
+#             of a tile, A rows of am (B T), M rows of lm (B S), R, J readout
 from dataclasses import dataclass
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import torch
 
-from espnet_ext.asr.loss.triton.blocks import COLUMNS, operand_dtype, sum_dtype
-from espnet_ext.asr.loss.triton.joint import Joint, Nodes
+from espnet_ext.asr.loss.fused_scores import Nodes
+from espnet_ext.asr.loss.triton.blocks import padded
+from espnet_ext.asr.loss.triton.joint import Joint
 from espnet_ext.asr.loss.triton.label_gradient import LogitCoefficients, label_gradient
 from espnet_ext.asr.loss.triton.label_scores import LabelScores, label_scores
 from espnet_ext.asr.loss.triton.readout import readout_of
@@ -31,37 +32,31 @@ class Tiles:
     nodes: int = 32768
     labels: int = 2048
 
-    def of_nodes(self, count: int) -> Iterator[slice]:
-        """Slices of all nodes."""
-        for first in range(0, count, self.nodes):
-            yield slice(first, min(first + self.nodes, count))
-
     def of_labels(self, count: int) -> Iterator[slice]:
-        """Slices of all labels, of about equal length."""
-        parts = -(-count // self.labels)
-        length = -(-count // (parts * COLUMNS)) * COLUMNS
+        """Slices of all softmax units, of about equal length."""
+        length = padded(-(-count // -(-count // self.labels)))
         for first in range(0, count, length):
             yield slice(first, min(first + length, count))
 
 
 class Gradients(NamedTuple):
-    """Of the loss, in the format of sums."""
+    """Of the loss, in the format of sums; no emission where the joint has none."""
 
     am_AR: torch.Tensor
     lm_MR: torch.Tensor
     weight_KJ: torch.Tensor
     bias_K: torch.Tensor
-    emission_weight_J: torch.Tensor
-    emission_bias_1: torch.Tensor
+    emission_weight_J: Optional[torch.Tensor]
+    emission_bias_1: Optional[torch.Tensor]
 
 
 def forward_pass(
     joint: Joint, nodes: Nodes, tiles: Tiles
-) -> Tuple[torch.Tensor, LabelScores]:
-    """Emission logit (without bias) and label scores of all nodes."""
+) -> Tuple[Optional[torch.Tensor], LabelScores]:
+    """Emission logit (without bias) and softmax of all nodes."""
     buffer_NJ = joint.readout_buffer(min(tiles.nodes, len(nodes)))
     parts = []
-    for some in list(tiles.of_nodes(len(nodes))) or [slice(0, 0)]:
+    for some in list(nodes.tiles(tiles.nodes)) or [slice(0, 0)]:
         emission_N = readout_of(joint, nodes[some], buffer_NJ)
         parts.append((emission_N, *label_scores(joint, nodes[some], buffer_NJ)))
     columns = [None if part[0] is None else torch.cat(part) for part in zip(*parts)]
@@ -72,8 +67,8 @@ def backward_pass(
     joint: Joint,
     nodes: Nodes,
     coefficients: LogitCoefficients,
-    emission_gradient_N: torch.Tensor,
-    frames: int,
+    emission_gradient_N: Optional[torch.Tensor],
+    lattice: Tuple[int, int],
     tiles: Tiles,
 ) -> Gradients:
     """Gradients of everything that goes in, from the coefficients of each node.
@@ -81,63 +76,83 @@ def backward_pass(
     Args:
         joint: As in the forward pass.
         nodes: The nodes that have a gradient, in order of their number.
-        coefficients: Of the gradient at the label logits.
-        emission_gradient_N: At the emission logit.
-        frames: T.
+        coefficients: Of the gradient at the softmax.
+        emission_gradient_N: At the emission logit, if there is one.
+        lattice: T and S.
         tiles: Extents of the buffers.
     """
     total = _zeros(joint)
-    total.emission_bias_1.copy_(emission_gradient_N.sum())
-    if not len(nodes):
+    if emission_gradient_N is not None:
+        total.emission_bias_1.copy_(emission_gradient_N.sum())
+    slices = list(nodes.tiles(tiles.nodes))
+    if not slices:
         return total
-    rows = min(tiles.nodes, len(nodes))
+    labels = list(tiles.of_labels(joint.units))
+    width = padded(labels[0].stop)
+    rows = slices[0].stop
     readout_buffer = joint.readout_buffer(rows)
-    widths = [-(-(k.stop - k.start) // COLUMNS) * COLUMNS for k in tiles.of_labels(joint.labels)]
-    logit_buffer = readout_buffer.new_empty(rows * max(widths))
-    slices = list(tiles.of_nodes(len(nodes)))
-    # one transfer for all tiles: which rows of am a tile begins and ends with
-    ends = [[part.start, part.stop - 1] for part in slices]
-    for some, (first, last) in zip(slices, _ends(nodes.am_row_N, ends)):
-        part = nodes[some]
-        readout_NJ = readout_buffer[: len(part)]
+    logit_buffer = readout_buffer.new_empty(rows, width)
+    gradient_buffer = readout_buffer.new_empty(
+        readout_buffer.shape, dtype=joint.sum_dtype
+    )
+    for some, ends in zip(slices, _ends(nodes, slices)):
+        part, count = nodes[some], some.stop - some.start
+        readout_NJ = readout_buffer[:count]
         readout_of(joint, part, readout_NJ)
-        gradient_NJ = torch.zeros_like(readout_NJ, dtype=total.am_AR.dtype)
-        for (k, width) in zip(tiles.of_labels(joint.labels), widths):
-            logit_NH = logit_buffer[: len(part) * width].view(len(part), width)
-            sums_H = label_gradient(joint, part, readout_NJ, coefficients.at(some), k.start, logit_NH)
-            count = k.stop - k.start
-            total.bias_K[k] += sums_H[:count]
-            logit_NH = logit_NH[:, :count]
+        gradient_NJ = gradient_buffer[:count].zero_()
+        for k in labels:
+            logit_NH = logit_buffer[:count]
+            sums_H = label_gradient(
+                joint, part, readout_NJ, coefficients.at(some), k.start, logit_NH
+            )
+            units = k.stop - k.start
+            total.bias_K[k] += sums_H[:units]
+            logit_NH = logit_NH[:, :units]
             add_product(gradient_NJ, logit_NH, joint.weight_KJ[k])
             readout = readout_NJ[:, : joint.columns]
             add_product(total.weight_KJ[k], logit_NH.t(), readout)
-        emission_N = emission_gradient_N[some]
-        am_rows = rows_of(part.am_row_N, first, last + 1)
-        total.emission_weight_J.add_(
-            add_row_gradients(joint, part, am_rows, gradient_NJ, emission_N, total.am_AR, with_weight=True)
-        )
-        sequences = first // frames, last // frames + 1
-        lm_rows = rows_of(part.lm_row_N, *(b * nodes.positions for b in sequences))
-        add_row_gradients(joint, part, lm_rows, gradient_NJ, emission_N, total.lm_MR)
+        emission_N = None if emission_gradient_N is None else emission_gradient_N[some]
+        _add_inputs(joint, part, ends, lattice, gradient_NJ, emission_N, total)
+    total.weight_KJ.mul_(joint.weight_factor)
     return total
 
 
-def _zeros(joint: Joint) -> Gradients:
-    def zeros(*shape):
-        return joint.am_AR.new_zeros(shape, dtype=sum_dtype(joint.am_AR.dtype))
+def _add_inputs(
+    joint: Joint, part: Nodes, ends, lattice, gradient_NJ, emission_N, total: Gradients
+) -> None:
+    """What the nodes of a tile send to am, lm and the emission weight."""
+    first, last = ends
+    frames, positions = lattice
+    am_rows = rows_of(part.frame_N, first, last + 1)
+    emits = emission_N is not None
+    sent = gradient_NJ, emission_N
+    weight_J = add_row_gradients(joint, part, am_rows, *sent, total.am_AR, emits)
+    if emits:
+        total.emission_weight_J.add_(weight_J)
+    sequences = first // frames, last // frames + 1
+    lm_rows = rows_of(part.position_N, *(b * positions for b in sequences))
+    add_row_gradients(joint, part, lm_rows, *sent, total.lm_MR)
 
+
+def _zeros(joint: Joint) -> Gradients:
+    def zeros(*shape: int) -> torch.Tensor:
+        return joint.am_AR.new_zeros(shape, dtype=joint.sum_dtype)
+
+    emits = joint.emission_weight_J is not None
     return Gradients(
         zeros(*joint.am_AR.shape),
         zeros(*joint.lm_MR.shape),
-        zeros(joint.labels, joint.columns),
-        zeros(joint.labels),
-        zeros(joint.columns),
-        zeros(1),
+        zeros(joint.units, joint.columns),
+        zeros(joint.units),
+        zeros(joint.columns) if emits else None,
+        zeros(1) if emits else None,
     )
 
 
-def _ends(row_N: torch.Tensor, indices: list) -> list:
-    return row_N[torch.tensor(indices, device=row_N.device)].tolist()
+def _ends(nodes: Nodes, slices: List[slice]) -> List[List[int]]:
+    """First and last row of am of each slice; one transfer from the GPU for all."""
+    places = [[some.start, some.stop - 1] for some in slices]
+    return nodes.frame_N[torch.tensor(places, device=nodes.frame_N.device)].tolist()
 
 
 def add_product(out: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:

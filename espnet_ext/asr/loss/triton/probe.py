@@ -15,6 +15,9 @@ import torch.nn.functional as F
 
 from espnet_ext.asr.loss.factorised import factorised_loss
 from espnet_ext.asr.loss.fused_dropout import elementwise_mask
+from espnet_ext.asr.loss.fused_readout import get_activation
+from espnet_ext.asr.loss.node_gradient import GradientOptions
+from espnet_ext.asr.loss.topology import get_topology
 
 FRAMES, LABELS, VOCABULARY, READOUT = 7, 3, 150, 70
 SEED, RATE = 2**40 + 3, 0.25
@@ -82,8 +85,8 @@ def _compare(
     device: str, dtype: torch.dtype, topology: str, rate: float
 ) -> Optional[str]:
     """What differs from the dense loss in float64."""
-    from espnet_ext.asr.loss.triton.joint import Dropout
-    from espnet_ext.asr.loss.triton.loss import JointOptions, fused_joint_triton
+    from espnet_ext.asr.loss.fused_function import Plan
+    from espnet_ext.asr.loss.triton.loss import fused_joint_triton
 
     generator = torch.Generator().manual_seed(4)
 
@@ -100,11 +103,20 @@ def _compare(
     right = [expected_B, *torch.autograd.grad(expected_B.sum(), exact)]
 
     asked = [x.detach().to(device, dtype).requires_grad_() for x in exact]
-    factor_1 = torch.tensor([1 / (1 - rate)], device=device)
-    kind = "elementwise" if rate else "none"
-    options = JointOptions(dropout=Dropout(kind, factor_1, SEED, rate))
-    on_device = [x.to(device) for x in targets]
-    nll_B = fused_joint_triton(*asked, *on_device, topology, 0, options)
+    plan = Plan(
+        *(x.to(device) for x in targets),
+        get_topology(topology),
+        blank=0,
+        blank_unit=None,
+        activation=get_activation("maxout"),
+        options=GradientOptions(),
+        mask_J=None,
+        dropout_rate=rate,
+        dropout_seed=SEED,
+        threshold=0.0,
+        tile=0,
+    )
+    nll_B = fused_joint_triton(*asked, plan)
     ours = [nll_B, *torch.autograd.grad(nll_B.sum(), asked)]
     names = ["the loss"] + ["a gradient"] * len(asked)
     for name, a, b in zip(names, ours, right):

@@ -1,18 +1,22 @@
 """The readout of packed nodes, f(am[b, t] + lm[b, s]), and its emission logit.
 
 The readout of a tile of nodes is written once, to a buffer with J columns, because the
-label softmax reads it V / tile times; the sum before maxout is never stored. Dropout
-before the softmax is applied on the way; the emission logit is taken before it.
+label label softmax reads it K / tile times; the sum before maxout is never stored.
+Elementwise dropout before the softmax is applied on the way; the emission logit is
+taken before it.
 """
 
 # Dimensions: N packed nodes, R readout before the activation, J after it
+from typing import Optional
+
 import torch
 import triton
 import triton.language as tl
 
-from espnet_ext.asr.loss.triton.blocks import TL_TYPES, padded, sum_dtype
-from espnet_ext.asr.loss.triton.dropout import keep_tile
-from espnet_ext.asr.loss.triton.joint import Joint, Nodes
+from espnet_ext.asr.loss.fused_scores import Nodes
+from espnet_ext.asr.loss.triton.blocks import TL_TYPES, padded
+from espnet_ext.asr.loss.triton.dropout import keep_tile, threshold_of
+from espnet_ext.asr.loss.triton.joint import Joint
 
 BLOCK_N, BLOCK_J = 16, 64
 
@@ -70,19 +74,6 @@ def activate(
     return readout, first, second
 
 
-@triton.jit
-def dropout_factor(
-    factor_ptr, seed, node, j, columns, threshold, DROPOUT: tl.constexpr
-):
-    """What the readout is multiplied with: [1, J] for a shared mask, else [N, J]."""
-    if DROPOUT == "shared":
-        factor = tl.load(factor_ptr + j, mask=j < columns, other=0.0)[None, :]
-    else:
-        scale = tl.load(factor_ptr)
-        factor = tl.where(keep_tile(seed, node, j, threshold), scale, 0.0)
-    return factor
-
-
 @triton.jit(do_not_specialize=["seed"])
 def _readout_kernel(
     am_ptr,
@@ -91,7 +82,6 @@ def _readout_kernel(
     lm_row_ptr,
     node_ptr,
     emission_weight_ptr,
-    factor_ptr,
     readout_ptr,
     emission_ptr,
     count,
@@ -102,6 +92,7 @@ def _readout_kernel(
     COLUMNS: tl.constexpr,
     ACTIVATION: tl.constexpr,
     DROPOUT: tl.constexpr,
+    EMISSION: tl.constexpr,
     SUM: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_J: tl.constexpr,
@@ -120,53 +111,55 @@ def _readout_kernel(
             am_ptr, lm_ptr, am_row, lm_row, j[None, :], inside, R, ACTIVATION, SUM
         )
         readout = tl.where(inside, readout, 0.0)
-        weight = tl.load(emission_weight_ptr + j, mask=j < J, other=0.0).to(SUM)
-        emission += tl.sum(readout * weight[None, :], axis=1)
-        if DROPOUT != "none":
-            readout *= dropout_factor(
-                factor_ptr, seed, node, j, J, threshold, DROPOUT
-            )
+        if EMISSION:
+            weight = tl.load(emission_weight_ptr + j, mask=j < J, other=0.0).to(SUM)
+            emission += tl.sum(readout * weight[None, :], axis=1)
+        if DROPOUT:
+            readout = tl.where(keep_tile(seed, node, j, threshold), readout, 0.0)
         stored = readout.to(readout_ptr.dtype.element_ty)
         tl.store(readout_ptr + at + j[None, :], stored, mask=here[:, None])
-    tl.store(emission_ptr + n, emission, mask=here)
+    if EMISSION:
+        tl.store(emission_ptr + n, emission, mask=here)
 
 
-def readout_of(joint: Joint, nodes: Nodes, out_NJ: torch.Tensor) -> torch.Tensor:
-    """Fill the buffer with the dropped readout; return emission logits without bias.
+def readout_of(
+    joint: Joint, nodes: Nodes, out_NJ: torch.Tensor
+) -> Optional[torch.Tensor]:
+    """Fill the buffer with the readout; return emission logits without bias.
 
     Args:
         joint: Projections, weights and options.
         nodes: N packed nodes.
         out_NJ: Buffer of at least N rows of ``padded(J)`` columns; those beyond J
-            become 0.
+            become 0. Dropped elements are 0, the others not yet scaled.
 
     Returns:
-        r . w of the undropped readout, [N].
+        w . readout, without dropout, [N]; None where the joint has no emission logit.
     """
     count = len(nodes)
-    dtype = sum_dtype(joint.am_AR.dtype)
-    emission_N = torch.empty(count, dtype=dtype, device=out_NJ.device)
+    emits = joint.emission_weight_J is not None
+    emission_N = out_NJ.new_empty(count if emits else 0, dtype=joint.sum_dtype)
     if count:
         _readout_kernel[(triton.cdiv(count, BLOCK_N),)](
             joint.am_AR,
             joint.lm_MR,
-            nodes.am_row_N,
-            nodes.lm_row_N,
-            nodes.id_N,
-            joint.emission_weight_J,
-            joint.dropout.factor_J,
+            nodes.frame_N,
+            nodes.position_N,
+            nodes.node_N,
+            joint.emission_weight_J if emits else emission_N,
             out_NJ,
             emission_N,
             count,
-            joint.dropout.seed,
-            joint.dropout.threshold,
+            joint.dropout_seed,
+            threshold_of(joint.dropout_rate),
             R=joint.am_AR.size(1),
             J=joint.columns,
             COLUMNS=padded(joint.columns),
             ACTIVATION=joint.activation,
-            DROPOUT=joint.dropout.kind,
-            SUM=TL_TYPES[dtype],
+            DROPOUT=joint.dropout_rate > 0,
+            EMISSION=emits,
+            SUM=TL_TYPES[joint.sum_dtype],
             BLOCK_N=BLOCK_N,
             BLOCK_J=BLOCK_J,
         )
-    return emission_N
+    return emission_N if emits else None

@@ -6,15 +6,17 @@ nodes of that row send back. No atomic operations: the same input gives the same
 
 # Dimensions: N packed nodes, R readout before the activation, J after it,
 #             A rows of am (B T), M rows of lm (B S), P rows that are added up
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 import triton
 import triton.language as tl
 
-from espnet_ext.asr.loss.triton.blocks import TL_TYPES, sum_dtype
-from espnet_ext.asr.loss.triton.joint import Joint, Nodes
-from espnet_ext.asr.loss.triton.readout import activate, dropout_factor
+from espnet_ext.asr.loss.fused_scores import Nodes
+from espnet_ext.asr.loss.triton.blocks import TL_TYPES
+from espnet_ext.asr.loss.triton.dropout import keep_tile, threshold_of
+from espnet_ext.asr.loss.triton.joint import Joint
+from espnet_ext.asr.loss.triton.readout import activate
 
 BLOCK_N, BLOCK_J = 16, 64
 
@@ -51,7 +53,6 @@ def _backward_kernel(
     order_ptr,
     start_ptr,
     emission_weight_ptr,
-    factor_ptr,
     readout_gradient_ptr,
     emission_gradient_ptr,
     own_gradient_ptr,
@@ -64,6 +65,7 @@ def _backward_kernel(
     COLUMNS: tl.constexpr,
     ACTIVATION: tl.constexpr,
     DROPOUT: tl.constexpr,
+    EMISSION: tl.constexpr,
     WEIGHT: tl.constexpr,
     SUM: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -72,7 +74,8 @@ def _backward_kernel(
     own = tl.program_id(0)
     j = tl.program_id(1) * BLOCK_J + tl.arange(0, BLOCK_J)
     exists = j < J
-    emission_weight = tl.load(emission_weight_ptr + j, mask=exists, other=0.0).to(SUM)
+    if EMISSION:
+        weight = tl.load(emission_weight_ptr + j, mask=exists, other=0.0).to(SUM)
     first_sum = tl.zeros((BLOCK_J,), dtype=SUM)
     second_sum = tl.zeros((BLOCK_J,), dtype=SUM)
     weight_sum = tl.zeros((BLOCK_J,), dtype=SUM)
@@ -91,17 +94,16 @@ def _backward_kernel(
         )
         at = n.to(tl.int64)[:, None] * COLUMNS + j[None, :]
         gradient = tl.load(readout_gradient_ptr + at, mask=inside, other=0.0)
-        if DROPOUT != "none":
-            gradient *= dropout_factor(
-                factor_ptr, seed, node, j, J, threshold, DROPOUT
-            )
-        emission = tl.load(emission_gradient_ptr + n, mask=here, other=0.0)[:, None]
-        gradient += emission * emission_weight[None, :]
+        if DROPOUT:
+            gradient = tl.where(keep_tile(seed, node, j, threshold), gradient, 0.0)
+        if EMISSION:
+            emission = tl.load(emission_gradient_ptr + n, mask=here, other=0.0)
+            gradient += emission[:, None] * weight[None, :]
+            if WEIGHT:
+                weight_sum += tl.sum(emission[:, None] * readout, axis=0)
         gradient = tl.where(inside, gradient, 0.0)
         first_sum += tl.sum(gradient * first, axis=0)
         second_sum += tl.sum(gradient * second, axis=0)
-        if WEIGHT:
-            weight_sum += tl.sum(tl.where(inside, emission * readout, 0.0), axis=0)
         place += BLOCK_N
     at = own_gradient_ptr + (first_row + own).to(tl.int64) * R
     if ACTIVATION == "maxout":
@@ -123,51 +125,53 @@ def add_row_gradients(
     nodes: Nodes,
     rows: Rows,
     readout_gradient_NJ: torch.Tensor,
-    emission_gradient_N: torch.Tensor,
+    emission_gradient_N: Optional[torch.Tensor],
     out: torch.Tensor,
     with_weight: bool = False,
-) -> torch.Tensor:
+) -> Optional[torch.Tensor]:
     """Add the gradient that nodes send to rows of am or of lm.
 
     Args:
         joint: Projections, emission weight, activation and dropout.
         nodes: N nodes.
         rows: The same nodes by row of am, or by row of lm.
-        readout_gradient_NJ: At the dropped readout, ``padded(J)`` columns.
-        emission_gradient_N: At the emission logit.
+        readout_gradient_NJ: At the readout that the softmax sees, ``padded(J)``
+            columns.
+        emission_gradient_N: At the emission logit; None where there is none.
         out: Gradient of all rows of am [A, R] or of lm [M, R], in the format of sums.
         with_weight: Also compute the result.
 
     Returns:
-        Gradient of the emission weight [J]; an empty tensor without ``with_weight``.
+        Gradient of the emission weight [J], if asked for.
     """
     count = rows.start_P.numel() - 1
-    sums = out.new_empty((count, joint.columns) if with_weight else (0,))
+    sums_PJ = out.new_empty((count, joint.columns)) if with_weight else None
+    emits = emission_gradient_N is not None
     _backward_kernel[(count, triton.cdiv(joint.columns, BLOCK_J))](
         joint.am_AR,
         joint.lm_MR,
-        nodes.am_row_N,
-        nodes.lm_row_N,
-        nodes.id_N,
+        nodes.frame_N,
+        nodes.position_N,
+        nodes.node_N,
         rows.order_N,
         rows.start_P,
-        joint.emission_weight_J,
-        joint.dropout.factor_J,
+        joint.emission_weight_J if emits else out,
         readout_gradient_NJ,
-        emission_gradient_N,
+        emission_gradient_N if emits else out,
         out,
-        sums if with_weight else out,
+        sums_PJ if with_weight else out,
         rows.first,
-        joint.dropout.seed,
-        joint.dropout.threshold,
+        joint.dropout_seed,
+        threshold_of(joint.dropout_rate),
         R=joint.am_AR.size(1),
         J=joint.columns,
         COLUMNS=readout_gradient_NJ.size(1),
         ACTIVATION=joint.activation,
-        DROPOUT=joint.dropout.kind,
+        DROPOUT=joint.dropout_rate > 0,
+        EMISSION=emits,
         WEIGHT=with_weight,
-        SUM=TL_TYPES[sum_dtype(joint.am_AR.dtype)],
+        SUM=TL_TYPES[joint.sum_dtype],
         BLOCK_N=BLOCK_N,
         BLOCK_J=BLOCK_J,
     )
-    return sums.sum(0) if with_weight else sums
+    return sums_PJ.sum(0) if with_weight else None

@@ -1,9 +1,8 @@
-"""Small joints, and the same computed by plain PyTorch in float64."""
+"""Kernels' view of the small joints of ``tests/asr/loss/joints.py``."""
 
-# Dimensions: B batch, T frames, L labels, S = L + 1 positions, K labels, R, J readout,
-#             N packed nodes
-import dataclasses
-from typing import List, NamedTuple, Optional
+# Dimensions: B batch, T frames, L labels, S = L + 1 positions, K softmax units,
+#             R readout before the activation, J after it, N packed nodes
+from typing import NamedTuple, Optional
 
 import pytest
 import torch
@@ -11,162 +10,100 @@ import torch.nn.functional as F
 
 triton = pytest.importorskip("triton", reason="Triton comes with torch on Linux only")
 
-from espnet_ext.asr.loss.factorised import factorised_loss, softmax_loss  # noqa: E402
 from espnet_ext.asr.loss.fused_dropout import elementwise_mask  # noqa: E402
-from espnet_ext.asr.loss.triton.blocks import (  # noqa: E402
-    default_blocks,
-    interpreting,
-    sum_dtype,
-)
-from espnet_ext.asr.loss.triton.joint import (  # noqa: E402
-    Dropout,
-    Joint,
-    Nodes,
-    padded_weight,
-)
-from espnet_ext.asr.loss.triton.loss import JointOptions  # noqa: E402
+from espnet_ext.asr.loss.fused_function import Plan  # noqa: E402
+from espnet_ext.asr.loss.fused_readout import get_activation  # noqa: E402
+from espnet_ext.asr.loss.fused_scores import Nodes  # noqa: E402
+from espnet_ext.asr.loss.node_gradient import GradientOptions  # noqa: E402
+from espnet_ext.asr.loss.topology import get_topology  # noqa: E402
+from espnet_ext.asr.loss.triton.blocks import interpreting  # noqa: E402
+from espnet_ext.asr.loss.triton.joint import Joint, joint_of  # noqa: E402
 
 DEVICE = "cpu" if interpreting() else "cuda"
+SEED = 2**61 + 12345
+RATE = 0.4
 ACTIVATIONS = {
-    # not torch.maximum, which halves the gradient where both are equal
-    "maxout": lambda x: torch.where(x[..., ::2] >= x[..., 1::2], x[..., ::2], x[..., 1::2]),
+    "maxout": lambda x: torch.maximum(*x.unflatten(-1, (-1, 2)).unbind(-1)),
     "tanh": torch.tanh,
     "relu": torch.relu,
     "none": torch.clone,
 }
 
 
-class Inputs(NamedTuple):
-    """Projections and output layers of a joint, all leaves."""
+class KernelCase(NamedTuple):
+    """A joint, every node of its lattice, and the same in plain PyTorch.
 
-    am_BTR: torch.Tensor
-    lm_BSR: torch.Tensor
-    label_weight_KJ: torch.Tensor
-    label_bias_K: torch.Tensor
-    emission_weight_1J: torch.Tensor
-    emission_bias_1: torch.Tensor
+    Attributes:
+        joint, nodes: What kernels get.
+        inputs: am, lm, label weight, label bias, emission weight; float64 leaves.
+        readout_NJ: Readout without dropout, with a graph.
+        dropped_NJ: With dropout.
+        logits_NK: Softmax logits.
+    """
 
-    def to(self, dtype: torch.dtype) -> "Inputs":
-        """Leaves of another format with the same values, as far as it has them."""
-        return Inputs(*(x.detach().to(dtype).requires_grad_() for x in self))
+    joint: Joint
+    nodes: Nodes
+    inputs: list
+    readout_NJ: torch.Tensor
+    dropped_NJ: torch.Tensor
+    logits_NK: torch.Tensor
 
 
-def random_inputs(
-    batch=2, frames=5, positions=4, labels=19, columns=5, activation="maxout", seed=3
-) -> Inputs:
-    generator = torch.Generator().manual_seed(seed)
-    readout = 2 * columns if activation == "maxout" else columns
-    shapes = [(batch, frames, readout), (batch, positions, readout)]
-    shapes += [(labels, columns), (labels,), (1, columns), (1,)]
-    return Inputs(
-        *(
-            torch.randn(shape, generator=generator, dtype=torch.float64)
-            .to(DEVICE)
-            .requires_grad_()
-            for shape in shapes
-        )
+def mask_of(dropout: Optional[str], columns: int, count: int) -> torch.Tensor:
+    """What dropout multiplies the readout with, [J] or [N, J]."""
+    if dropout == "shared":
+        keep_J = torch.arange(columns, device=DEVICE) % 3 != 1
+        return keep_J.double() / (1 - RATE)
+    if dropout == "elementwise":
+        node_N = torch.arange(count, device=DEVICE)
+        return elementwise_mask(SEED, node_N, columns, RATE, torch.float64)
+    return torch.ones(columns, dtype=torch.float64, device=DEVICE)
+
+
+def kernel_case(
+    columns=5, units=19, activation="maxout", dropout=None, repeats=False, blank=None
+) -> KernelCase:
+    """Two sequences of 5 frames and 4 positions."""
+    batch, frames, positions = 2, 5, 4
+    generator = torch.Generator().manual_seed(3)
+    size = 2 * columns if activation == "maxout" else columns
+    shapes = [(batch, frames, size), (batch, positions, size)]
+    shapes += [(units, columns), (units,), (1, columns)]
+    inputs = [
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        .to(DEVICE)
+        .requires_grad_()
+        for shape in shapes
+    ]
+    count = batch * frames * positions
+    mask = mask_of(dropout, columns, count)
+    plan = Plan(
+        labels_BL=torch.zeros(batch, positions - 1, dtype=torch.long, device=DEVICE),
+        frame_lens_B=torch.full((batch,), frames, device=DEVICE),
+        label_lens_B=torch.full((batch,), positions - 1, device=DEVICE),
+        topology=get_topology("rna"),
+        blank=0,
+        blank_unit=blank,
+        activation=get_activation(activation),
+        options=GradientOptions(),
+        mask_J=mask if dropout == "shared" else None,
+        dropout_rate=RATE if dropout == "elementwise" else 0.0,
+        dropout_seed=SEED,
+        threshold=0.0,
+        tile=0,
     )
-
-
-def shared_dropout(columns, rate=0.4) -> Dropout:
-    keep = torch.arange(columns, device=DEVICE) % 3 != 1
-    return Dropout("shared", keep.double() / (1 - rate))
-
-
-def elementwise_dropout(seed=2**61 + 12345, rate=0.4) -> Dropout:
-    scale = torch.tensor([1 / (1 - rate)], dtype=torch.float64, device=DEVICE)
-    return Dropout("elementwise", scale, seed, rate)
-
-
-def of_dtype(dropout: Optional[Dropout], dtype: torch.dtype) -> Optional[Dropout]:
-    """With factors in the format of sums of these projections."""
-    if dropout is None:
-        return None
-    factor = dropout.factor_J.to(sum_dtype(dtype))
-    return dataclasses.replace(dropout, factor_J=factor)
-
-
-def joint_of(inputs: Inputs, activation="maxout", dropout=None) -> Joint:
-    """What the kernels get."""
-    am, lm, weight, bias, emission_weight, _ = (x.detach() for x in inputs)
-    return Joint(
-        am.flatten(0, 1),
-        lm.flatten(0, 1),
-        padded_weight(weight, am.dtype),
-        bias,
-        emission_weight[0],
-        weight.size(1),
-        activation,
-        of_dtype(dropout, am.dtype) or Dropout("none", bias),
-        default_blocks(am.dtype),
+    joint = joint_of(*(x.detach() for x in inputs), plan)
+    node_N = torch.arange(count, device=DEVICE)
+    frame_N = node_N // positions
+    nodes = Nodes(
+        node_N,
+        frame_N,
+        frame_N // frames * positions + node_N % positions,
+        (7 * node_N + 3) % units,
+        (5 * node_N + 1) % units if repeats else None,
     )
-
-
-def every_node(inputs: Inputs, repeats=False) -> Nodes:
-    """All nodes of the padded lattice, with some labels."""
-    batch, frames, _ = inputs.am_BTR.shape
-    positions, labels = inputs.lm_BSR.size(1), inputs.label_bias_K.numel()
-    node_N = torch.arange(batch * frames * positions, device=DEVICE)
-    row_N = node_N // positions
-    lm_row_N = row_N // frames * positions + node_N % positions
-    next_N = (7 * node_N + 3) % labels
-    next_N[1::5] = -1
-    current_N = (5 * node_N + 1) % labels
-    return Nodes(
-        row_N.int(),
-        lm_row_N.int(),
-        next_N.int(),
-        current_N.int() if repeats else None,
-        positions,
-    )
-
-
-def factor_of(dropout: Optional[Dropout], shape) -> torch.Tensor:
-    """What the readout [B, T, S, J] is multiplied with."""
-    if dropout is None:
-        return torch.ones((), dtype=torch.float64, device=DEVICE)
-    if dropout.kind == "shared":
-        return dropout.factor_J
-    node_N = torch.arange(shape[:3].numel(), device=DEVICE)
-    mask = dropout.seed, node_N, shape[3], dropout.rate, torch.float64
-    return elementwise_mask(*mask).view(shape)
-
-
-def dense_logits(inputs: Inputs, activation="maxout", dropout=None):
-    """Label logits [B, T, S, K] and emission logits [B, T, S], by the definition."""
-    sum_BTSR = inputs.am_BTR.unsqueeze(2) + inputs.lm_BSR.unsqueeze(1)
-    readout_BTSJ = ACTIVATIONS[activation](sum_BTSR)
-    dropped = readout_BTSJ * factor_of(dropout, readout_BTSJ.shape)
-    logits = F.linear(dropped, inputs.label_weight_KJ, inputs.label_bias_K)
-    emission = F.linear(
-        readout_BTSJ, inputs.emission_weight_1J, inputs.emission_bias_1
-    )
-    return logits, emission.squeeze(3)
-
-
-def dense_loss(inputs: Inputs, targets, topology, options: JointOptions):
-    """nll_B by the dense losses; blank is 0."""
-    logits, emission = dense_logits(inputs, options.activation, options.dropout)
-    labels_BL, *lengths = targets
-    if options.emission == "softmax":
-        scores = torch.cat([emission.unsqueeze(3), logits], dim=3)
-        return softmax_loss(
-            scores, labels_BL, *lengths, topology, 0, options=options.gradient
-        )
-    return factorised_loss(
-        logits, emission, labels_BL - 1, *lengths, topology, options=options.gradient
-    )
-
-
-def gradients(nll_B: torch.Tensor, inputs: Inputs) -> List[torch.Tensor]:
-    """Of a weighted sum over the batch, so that each sequence counts differently."""
-    weight_B = torch.linspace(1.0, -0.5, len(nll_B), device=nll_B.device)
-    finite = nll_B.masked_fill(~torch.isfinite(nll_B), 0.0)
-    return list(torch.autograd.grad((finite * weight_B).sum(), inputs))
-
-
-def relative_error(ours: torch.Tensor, right: torch.Tensor) -> float:
-    """Largest difference over largest value."""
-    ours, right = ours.detach(), right.detach()
-    largest = float(right.abs().max()) or 1.0
-    return float((ours.double() - right.double()).abs().max()) / largest
+    sum_BTSR = inputs[0].unsqueeze(2) + inputs[1].unsqueeze(1)
+    readout_NJ = ACTIVATIONS[activation](sum_BTSR).flatten(0, 2)
+    dropped_NJ = readout_NJ * mask
+    logits_NK = F.linear(dropped_NJ, inputs[2], inputs[3])
+    return KernelCase(joint, nodes, inputs, readout_NJ, dropped_NJ, logits_NK)

@@ -26,7 +26,7 @@ def test_right_kernels_pass():
     "name, wrong",
     [
         ("recursion", lambda arcs, start: arcs[0].new_zeros(len(arcs[0]) + 1, *start.shape)),
-        ("pack_nodes", None),
+        ("pack", None),
     ],
 )
 def test_wrong_numbers_and_exceptions_are_told_apart(monkeypatch, name, wrong):
