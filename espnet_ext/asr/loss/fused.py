@@ -91,7 +91,9 @@ class FusedJointLoss:
             if value not in known:
                 raise OptionError(f"{name} {value!r}", expected=" or ".join(known))
         if not 0.0 <= label_dropout < 1.0:
-            raise OptionError(f"label_dropout {label_dropout}", expected="0 <= rate < 1")
+            raise OptionError(
+                f"label_dropout {label_dropout}", expected="0 <= rate < 1"
+            )
         if tile_nodes < 1 or not 0.0 <= skip_threshold < 1.0:
             raise OptionError(
                 f"tile_nodes {tile_nodes}, skip_threshold {skip_threshold}",

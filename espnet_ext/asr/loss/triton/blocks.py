@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Dict, Tuple
 
 import torch
+
 import triton
 import triton.language as tl
 

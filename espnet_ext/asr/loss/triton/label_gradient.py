@@ -11,9 +11,9 @@ with the readout, are plain matrix products and are left to the library.
 from typing import NamedTuple, Optional
 
 import torch
+
 import triton
 import triton.language as tl
-
 from espnet_ext.asr.loss.fused_scores import Nodes
 from espnet_ext.asr.loss.triton.blocks import TL_TYPES, dot_precision
 from espnet_ext.asr.loss.triton.joint import Joint

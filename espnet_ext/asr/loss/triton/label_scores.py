@@ -9,9 +9,9 @@ softmax", algorithm 3. Only numbers per node leave it.
 from typing import NamedTuple, Optional
 
 import torch
+
 import triton
 import triton.language as tl
-
 from espnet_ext.asr.loss.fused_scores import Nodes
 from espnet_ext.asr.loss.triton.blocks import TL_TYPES, dot_precision
 from espnet_ext.asr.loss.triton.joint import Joint

@@ -10,9 +10,9 @@ taken before it.
 from typing import Optional
 
 import torch
+
 import triton
 import triton.language as tl
-
 from espnet_ext.asr.loss.fused_scores import Nodes
 from espnet_ext.asr.loss.triton.blocks import TL_TYPES, padded
 from espnet_ext.asr.loss.triton.dropout import keep_tile, threshold_of

@@ -9,9 +9,9 @@ nodes of that row send back. No atomic operations: the same input gives the same
 from typing import NamedTuple, Optional
 
 import torch
+
 import triton
 import triton.language as tl
-
 from espnet_ext.asr.loss.fused_scores import Nodes
 from espnet_ext.asr.loss.triton.blocks import TL_TYPES
 from espnet_ext.asr.loss.triton.dropout import keep_tile, threshold_of

@@ -16,6 +16,7 @@ of one row may lie more than the 700 nats of float64's range apart and both matt
 from typing import Dict
 
 import torch
+
 import triton
 import triton.language as tl
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+
 import triton
 import triton.language as tl
-
 from espnet_ext.asr.loss.fused_dropout import elementwise_mask
 from espnet_ext.asr.loss.triton.blocks import padded
 from espnet_ext.asr.loss.triton.dropout import keep_tile, threshold_of
@@ -76,7 +76,8 @@ def test_large_logits_do_not_overflow_the_sum():
 
 
 @pytest.mark.parametrize(
-    "repeats, smooths, blank", [(False, False, None), (True, True, None), (False, True, 20)]
+    "repeats, smooths, blank",
+    [(False, False, None), (True, True, None), (False, True, 20)],
 )
 def test_gradient_at_logits_equals_its_formula(repeats, smooths, blank):
     units = 37

@@ -25,7 +25,10 @@ def test_right_kernels_pass():
 @pytest.mark.parametrize(
     "name, wrong",
     [
-        ("recursion", lambda arcs, start: arcs[0].new_zeros(len(arcs[0]) + 1, *start.shape)),
+        (
+            "recursion",
+            lambda arcs, start: arcs[0].new_zeros(len(arcs[0]) + 1, *start.shape),
+        ),
         ("pack", None),
     ],
 )
