@@ -18,6 +18,7 @@ class Verb(NamedTuple):
 VERBS: Dict[str, Verb] = {
     "doctor": Verb("espnet_ext.doctor", "check this installation and say what works"),
     "data": Verb("espnet_ext.corpus.cli", "make, prepare and validate corpora"),
+    "exp": Verb("espnet_ext.experiments.cli", "list, show, compare, check experiments"),
     "recipe": Verb("espnet_ext.recipe.cli", "run stages 1-14 (what run.sh calls)"),
     "score": Verb("espnet_ext.analysis.cli", "score hypotheses and write the report"),
 }

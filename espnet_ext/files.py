@@ -5,7 +5,7 @@ import errno
 import os
 import secrets
 from pathlib import Path
-from typing import Iterator, List, TextIO, Union
+from typing import Iterator, List, Optional, TextIO, Union
 
 from espnet_ext.errors import (
     DiskFullError,
@@ -93,8 +93,12 @@ def atomic_write(target: PathLike) -> Iterator[TextIO]:
             yield file
 
 
-def read_lines(path: PathLike) -> List[str]:
+def read_lines(path: PathLike, or_else: Optional[str] = None) -> List[str]:
     """The lines of a UTF-8 text file without line ends (``\\r\\n`` accepted).
+
+    Args:
+        or_else: Another encoding for a file that is not UTF-8, such as those of the
+            1990s (``latin-1``); None makes that an error.
 
     Raises:
         MissingInputError: The file does not exist.
@@ -107,9 +111,11 @@ def read_lines(path: PathLike) -> List[str]:
     except IsADirectoryError:
         raise FormatError("is a folder", where=path, expected="a file") from None
     except UnicodeDecodeError as error:
-        raise FormatError(
-            f"byte {error.start} is not UTF-8", where=path, expected="UTF-8 text"
-        ) from None
+        if or_else is None:
+            raise FormatError(
+                f"byte {error.start} is not UTF-8", where=path, expected="UTF-8 text"
+            ) from None
+        text = Path(path).read_bytes().decode(or_else)
     # not splitlines(), which also splits at characters that occur inside transcripts
     lines = text.split("\n")
     if lines[-1] == "":

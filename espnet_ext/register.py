@@ -6,25 +6,37 @@ collect-stats) see our classes once ``register()`` has run in their process.
 
 
 def register() -> None:
-    """Add augmentation, encoders, decoders, models by YAML name; may be called twice.
+    """Add our classes by YAML name, and our data type; may be called twice.
 
     Raises:
         RuntimeError: ESPnet already has another class under one of the names.
     """
     from espnet2.tasks import asr
 
+    from espnet_ext.asr.attention_model import AttentionModel
+    from espnet_ext.asr.ctc_model import CtcModel
     from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
+    from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
+    from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
+    from espnet_ext.asr.frontend.gammatone import GammatoneFrontend
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.transducer_model import TransducerModel
+    from espnet_ext.train.cut_reader import add_data_type
 
     # "transducer" is not among the decoder names: ESPnet would build its own joint
     for table, name, plugin in (
+        (asr.frontend_choices, "gammatone", GammatoneFrontend),
         (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
+        (asr.encoder_choices, "staged_conformer", StagedConformerEncoder),
         (asr.decoder_choices, "lstm_transducer", LstmTransducerDecoder),
+        (asr.decoder_choices, "mlp_attention_lstm", MlpAttentionDecoder),
+        (asr.model_choices, "attention_encoder_decoder", AttentionModel),
+        (asr.model_choices, "ctc", CtcModel),
         (asr.model_choices, "full_sum_transducer", TransducerModel),
     ):
         present = table.classes.setdefault(name, plugin)
         if present is not plugin:
             raise RuntimeError(f"ESPnet already has a class named {name!r}: {present}")
+    add_data_type()

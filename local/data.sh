@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Prepares data/{train,dev,hub5e_00,hub5e_01,rt03s,lm} from the LDC releases named in
+# Prepares data/{train,dev,hub5e_00,hub5e_01,rt03s,lm} and their like from the LDC releases named in
 # db.sh, or from one folder that holds them all (--corpus_root, the embedded corpus).
 # Run it in the recipe folder.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-usage: local/data.sh [--stage N] [--stop_stage N] [--corpus_root DIR] [--data_dir DIR]
-                     [-- options of "espnet-ext data prepare"]
-  --stage, --stop_stage  1 check, 2 train and dev, 3 evaluation sets, 4 text, 5 validate
+usage: local/data.sh [--check] [--stage N] [--stop_stage N] [--corpus_root DIR]
+                     [--data_dir DIR] [--OPTION VALUE of "espnet-ext data prepare" ...]
+  --check                only say what is there and what is missing; write nothing
+  --stage, --stop_stage  1 check, 2 training, 3 evaluation sets, 4 text, 5 validate
   --corpus_root DIR      folder with LDC97S62, LDC2002S09, ...; default: roots of db.sh
   --data_dir DIR         results (default: data)
+  --profile, --split, --concat, --nj, --cluster, ...
+                         see: python -m espnet_ext data prepare --help
 USAGE
 }
 
@@ -18,6 +21,7 @@ stage=1
 stop_stage=5
 corpus_root=
 data_dir=data
+options=()
 python="${python:-python3}"
 
 while [ $# -gt 0 ]; do
@@ -35,14 +39,10 @@ while [ $# -gt 0 ]; do
       usage
       exit 0
       ;;
-    __)
-      shift
-      break
-      ;;
+    __) shift ;;
     *)
-      echo "error: unknown option $1" >&2
-      usage >&2
-      exit 1
+      options+=("$1") # the program knows its own options, and names the nearest
+      shift
       ;;
   esac
 done
@@ -64,4 +64,5 @@ else
 fi
 
 exec "${python}" -m espnet_ext data prepare ${roots[@]+"${roots[@]}"} \
-  --data_dir "${data_dir}" --stage "${stage}" --stop_stage "${stop_stage}" "$@"
+  --data_dir "${data_dir}" --stage "${stage}" --stop_stage "${stop_stage}" \
+  ${options[@]+"${options[@]}"}

@@ -22,3 +22,8 @@ RT03="${RT03:-}"
 # Fisher transcripts, parts 1 and 2 (LDC2004T19, LDC2005T19): language model text only
 FISHER1="${FISHER1:-}"
 FISHER2="${FISHER2:-}"
+
+# Other corpora, each with a script of its own: local/data_librispeech.sh (the folder that
+# holds LibriSpeech) and local/data_timit.sh (nltk_data/corpora/timit)
+LIBRISPEECH="${LIBRISPEECH:-}"
+TIMIT="${TIMIT:-}"

@@ -1,14 +1,20 @@
 """Hypotheses as a CTM: words with times, without what no reference should contain.
 
 A recogniser without time stamps gives words per segment, so they are spread evenly
-over the first 90 % of it. Noise tags, <unk>, hesitations and partial words are removed,
-as Kaldi's and ESPnet's recipes do: a hesitation is optional in the reference, so one in
-the hypothesis could only count as an insertion.
+over the first 90 % of it. Letters that training wrote as one word (``u._s.``) become
+the words of the reference (``u. s.``). Two named rules say what is left out besides
+noise tags and ``<unk>``:
 
-Ref: RWTH's switchboard_2020 setup (0.9 of the segment, confidence 0.99); Kaldi
-egs/swbd/s5c/local/score.sh for the words removed.
+- ``kaldi`` (default; Kaldi's and ESPnet's recipes): hesitations and partial words. A
+  hesitation is optional in the reference, so one in the hypothesis could only count as
+  an insertion.
+- ``rwth`` (the original experiments): nothing more.
+
+Ref: RWTH's switchboard_2020 setup (0.9 of the segment, confidence 0.99, only ``[...]``
+dropped, reference/data.md section 6); Kaldi egs/swbd/s5c/local/score.sh.
 """
 
+import re
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Union
 
@@ -27,6 +33,8 @@ CONFIDENCE = 0.99
 HESITATIONS = frozenset(
     "uh um eh mm hm ah huh ha er oof hee ach eee ew %hesitation".split()
 )
+WORD_RULES = ("kaldi", "rwth")
+_LETTERS = re.compile(r"(?:[a-z]\._)+[a-z]\.(?:'?s)?", re.IGNORECASE)
 
 
 class CtmWord(NamedTuple):
@@ -39,12 +47,21 @@ class CtmWord(NamedTuple):
     word: str
 
 
-def is_scored(word: str) -> bool:
-    """Whether a hypothesis word goes into the CTM at all."""
+def is_scored(word: str, rules: str = "kaldi") -> bool:
+    """Whether a hypothesis word goes into the CTM at all, by one of WORD_RULES."""
     word = word.lower()
     if word[0] + word[-1] in ("[]", "<>"):
         return False  # [noise], [laughter], [vocalized-noise], <unk>
-    return word not in HESITATIONS and not word.endswith("-")
+    return rules == "rwth" or word not in HESITATIONS and not word.endswith("-")
+
+
+def split_letters(text: str) -> List[str]:
+    """The words of a text, with ``t._v.s`` as ``t.`` ``v.s``."""
+    return [
+        part
+        for word in text.split()
+        for part in (word.split("_") if _LETTERS.fullmatch(word) else [word])
+    ]
 
 
 def spread_words(words: List[str], place: Place, file: str, channel: str):
@@ -58,13 +75,16 @@ def spread_words(words: List[str], place: Place, file: str, channel: str):
     ]
 
 
-def make_ctm(data_dir: PathLike, hypotheses: PathLike) -> List[CtmWord]:
+def make_ctm(
+    data_dir: PathLike, hypotheses: PathLike, rules: str = "kaldi"
+) -> List[CtmWord]:
     """The CTM of a decoded set.
 
     Args:
-        data_dir: Has segments and, unless recordings are called ``file-A``,
-            reco2file_and_channel.
+        data_dir: Has segments (without: each recording is an utterance) and, unless
+            recordings are called ``file-A``, reco2file_and_channel.
         hypotheses: File ``utterance-id words...`` for every line of segments.
+        rules: One of WORD_RULES.
 
     Returns:
         Words in the order of file, channel and time.
@@ -74,7 +94,7 @@ def make_ctm(data_dir: PathLike, hypotheses: PathLike) -> List[CtmWord]:
         FormatError: A recording has no file and channel.
     """
     data_dir = Path(data_dir)
-    places = read_segments(data_dir / "segments")
+    places = places_of(data_dir)
     texts = read_hypotheses(hypotheses, places)
     sides_path = data_dir / "reco2file_and_channel"
     sides: Dict = read_sides(sides_path) if sides_path.exists() else {}
@@ -87,10 +107,30 @@ def make_ctm(data_dir: PathLike, hypotheses: PathLike) -> List[CtmWord]:
                 where=sides_path,
                 expected="a line RECORDING FILE CHANNEL for each recording",
             )
-        words.extend(spread_words(texts[utterance].split(), place, *side))
-    words = [word for word in words if is_scored(word.word)]
+        words.extend(spread_words(split_letters(texts[utterance]), place, *side))
+    words = [word for word in words if is_scored(word.word, rules)]
     words.sort(key=lambda word: word[:3])
     return words
+
+
+def places_of(data_dir: Path) -> Dict[str, Place]:
+    """Place of each utterance; the audio tells where one without an end ends."""
+    segments = data_dir / "segments"
+    places = read_segments(segments) if segments.exists() else {}
+    if places and all(place.end is not None for place in places.values()):
+        return places
+    from espnet_ext.corpus.audio import audio_info
+    from espnet_ext.corpus.kaldi_dir import read_data_dir
+
+    def end(utterance) -> float:
+        if utterance.end_s is not None:
+            return utterance.end_s
+        return audio_info(utterance.audio_path).duration_s
+
+    return {
+        u.utterance_id: Place(u.recording_id, u.start_s, end(u))
+        for u in read_data_dir(data_dir)
+    }
 
 
 def _side_of_name(recording: str):

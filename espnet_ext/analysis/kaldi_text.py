@@ -1,7 +1,7 @@
 """Reads what scoring needs of Kaldi-style data directories and hypothesis files."""
 
 from pathlib import Path
-from typing import Collection, Dict, NamedTuple, Tuple, Union
+from typing import Collection, Dict, NamedTuple, Optional, Tuple, Union
 
 from espnet_ext.errors import FormatError, MissingInputError
 from espnet_ext.files import read_lines
@@ -19,7 +19,7 @@ class Place(NamedTuple):
 
     recording: str
     start: float
-    end: float
+    end: Optional[float]
 
 
 def read_table(path: PathLike) -> Dict[str, str]:
@@ -41,7 +41,7 @@ def read_table(path: PathLike) -> Dict[str, str]:
 
 
 def read_segments(path: PathLike) -> Dict[str, Place]:
-    """Utterance id to its place, from a file ``segments``.
+    """Utterance id to its place, from a file ``segments``; a negative end is none.
 
     Raises:
         FormatError: A line does not hold a recording and two times in order.
@@ -50,15 +50,16 @@ def read_segments(path: PathLike) -> Dict[str, Place]:
     for utterance, value in read_table(path).items():
         try:
             recording, start, end = value.split()
-            places[utterance] = Place(recording, float(start), float(end))
+            start_s, end_s = float(start), float(end)
         except ValueError:
             raise FormatError(
                 f"{utterance}: {value!r}",
                 where=path,
                 expected="RECORDING START END in seconds",
             ) from None
-        if places[utterance].end <= places[utterance].start:
+        if 0 <= end_s <= start_s:
             raise FormatError(f"{utterance} ends before it starts", where=path)
+        places[utterance] = Place(recording, start_s, None if end_s < 0 else end_s)
     return places
 
 

@@ -1,13 +1,13 @@
 """Scores the decoded sets of an ESPnet experiment and writes all of its reports."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
-from espnet_ext.analysis import hub5, sclite, wer
+from espnet_ext.analysis import hub5, official, sclite, wer
 from espnet_ext.analysis.confidence import bootstrap_interval
-from espnet_ext.analysis.ctm import make_ctm, write_ctm
+from espnet_ext.analysis.ctm import WORD_RULES, make_ctm, write_ctm
 from espnet_ext.analysis.provenance import (
     environment,
     file_hash,
@@ -16,6 +16,7 @@ from espnet_ext.analysis.provenance import (
 )
 from espnet_ext.analysis.report import write_report
 from espnet_ext.analysis.scores import Score, subsets, sum_counts
+from espnet_ext.analysis.stored_rows import store_rows, stored_rows
 from espnet_ext.analysis.tables import (
     ALL,
     Row,
@@ -24,12 +25,17 @@ from espnet_ext.analysis.tables import (
     summary_table,
     system_table,
     write_results_markdown,
+    write_speaker_table,
 )
-from espnet_ext.errors import MissingInputError, OptionError
+from espnet_ext.errors import MissingInputError, OptionError, StageFailedError
 from espnet_ext.files import atomic_write
 
 PathLike = Union[str, Path]
-SCORERS = ("auto", "sclite", "builtin")
+SCORERS = ("auto", "sclite", "builtin", "both")
+
+
+class ScorersDisagree(StageFailedError):
+    """sclite and the built-in scorer do not give the same alignments."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,15 @@ class SetScore:
 def choose_scorer(scorer: str) -> str:
     """Resolve "auto" to "sclite" where it is installed, else "builtin" with a notice.
 
+    "both" reports sclite's figures and stops if the built-in scorer has others.
+
     Raises:
         OptionError: The name is unknown.
-        ToolMissingError: "sclite" was asked for and is absent.
+        ToolMissingError: "sclite" or "both" was asked for and it is absent.
     """
     if scorer not in SCORERS:
         raise OptionError(f"unknown scorer {scorer!r}", expected=" or ".join(SCORERS))
-    if scorer == "sclite":
+    if scorer in ("sclite", "both"):
         sclite.require_sctk()
     if scorer == "auto":
         scorer = "builtin" if sclite.find_sctk() is None else "sclite"
@@ -106,6 +114,7 @@ def score_set(
     decoded: PathLike,
     *,
     scorer: str = "auto",
+    word_rules: str = "kaldi",
     tokenize: Optional[wer.Tokenizer] = None,
 ) -> SetScore:
     """Score one set and write its score directories.
@@ -115,7 +124,8 @@ def score_set(
             rules.
         decoded: Directory with the hypotheses in ``text``; score_wer, score_cer,
             score_ter and score_hub5 are written into it.
-        scorer: "auto", "sclite" or "builtin".
+        scorer: "auto", "sclite", "builtin" or "both".
+        word_rules: Which words NIST's rules are given, see ``ctm``.
         tokenize: Splits a text into tokens, for the token error rate.
 
     Raises:
@@ -138,7 +148,7 @@ def score_set(
                 where=glm,
                 expected="the mapping file of the release",
             )
-        nist = _score_nist(data_dir, decoded, scorer)
+        nist = _score_nist(data_dir, decoded, scorer, word_rules)
     return SetScore(
         name=decoded.name,
         data_dir=data_dir,
@@ -154,26 +164,44 @@ def _score_raw(transcripts: wer.Transcripts, folder: Path, scorer: str) -> Score
     (folder / "result.txt").unlink(missing_ok=True)
     wer.write_trn(transcripts.references, transcripts.speakers, ref)
     used = wer.write_trn(transcripts.hypotheses, transcripts.speakers, hyp)
-    if scorer == "sclite" and used:
-        return sclite.score_trn(ref, hyp, folder, list(transcripts.references), used)
+    if scorer != "builtin" and used:
+        ids = list(transcripts.references)
+        nist = sclite.score_trn(ref, hyp, folder, ids, used)
+        if scorer == "both":
+            _require_same(nist, wer.score_transcripts(transcripts), folder)
+        return nist
     score = wer.score_transcripts(transcripts)
     with atomic_write(folder / "result.txt") as file:
         file.write(system_table(score, "hyp.trn"))
     return score
 
 
-def _score_nist(data_dir: Path, decoded: Path, scorer: str) -> Score:
+def _require_same(nist: Score, own: Score, folder: Path) -> None:
+    for theirs, ours in zip(nist.segments, own.segments):
+        if theirs != ours:
+            raise ScorersDisagree(
+                f"{ours.id}: sclite {theirs.counts}, built-in scorer {ours.counts}",
+                where=folder,
+                next_step="please report this utterance; --scorer sclite goes on",
+            )
+
+
+def _score_nist(data_dir: Path, decoded: Path, scorer: str, word_rules: str) -> Score:
     folder = decoded / "score_hub5"
     ctm = decoded / "hyp.ctm"
-    write_ctm(make_ctm(data_dir, decoded / "text"), ctm)
+    write_ctm(make_ctm(data_dir, decoded / "text", word_rules), ctm)
     stm, glm = data_dir / "stm", data_dir / "glm"
-    if scorer == "sclite":
-        return sclite.score_hub5(stm, ctm, glm, folder)
-    score = hub5.score_hub5(stm, ctm, glm)
-    sclite.clean_folder(folder)
-    with atomic_write(folder / "hyp.ctm.filt.sys") as file:
-        file.write(system_table(score, "hyp.ctm"))
-    return score
+    if scorer == "builtin":
+        score = hub5.score_hub5(stm, ctm, glm)
+        sclite.clean_folder(folder)
+        with atomic_write(folder / "hyp.ctm.filt.sys") as file:
+            file.write(system_table(score, "hyp.ctm"))
+    else:
+        score = sclite.score_hub5(stm, ctm, glm, folder)
+        if scorer == "both":
+            _require_same(score, hub5.score_hub5(stm, ctm, glm), folder)
+    # tables and CSV rows have to say what the figures depend on
+    return replace(score, version=f"{score.version}, words by {word_rules} rules")
 
 
 def score_experiment(
@@ -183,6 +211,7 @@ def score_experiment(
     test_sets: Sequence[str],
     *,
     scorer: str = "auto",
+    word_rules: str = "kaldi",
     tokenize: Optional[wer.Tokenizer] = None,
     provenance: Optional[Dict[str, Any]] = None,
     note: str = "",
@@ -192,15 +221,19 @@ def score_experiment(
     """Score all sets of one decode directory, write the reports, print one table.
 
     Reads EXP/DECODE/SET/text and DATA/SET/{text,utt2spk,segments,stm,glm,wav.scp,
-    reco2file_and_channel}. Writes EXP/DECODE/SET/score_{wer,cer,ter,hub5}/ and
-    EXP/{RESULTS.md,results.csv,index.html,report/}.
+    reco2file_and_channel}. Writes EXP/DECODE/SET/score_{wer,cer,ter,hub5}/,
+    EXP/DECODE/{speakers.csv,result_rows.json} and
+    EXP/{RESULTS.md,results.csv,index.html,report/}; RESULTS.md lists all decode
+    directories that were scored.
 
     Args:
         exp_dir: Experiment directory, for example exp/asr_train_demo_raw_bpe80.
         decode_dir_name: Name of a decode directory inside it.
         data_dir: Folder with one Kaldi-style data directory per set.
         test_sets: Names of the sets.
-        scorer: "auto" (sclite where installed, else builtin), "sclite" or "builtin".
+        scorer: "auto" (sclite where installed, else builtin), "sclite", "builtin", or
+            "both": sclite's figures, and an error if the built-in ones differ.
+        word_rules: "kaldi" or "rwth": which words NIST's rules are given, see ``ctm``.
         tokenize: Splits a text into tokens, for the token error rate.
         provenance: Facts for the report and the CSV rows: any of command, config, seed,
             hardware, selection_rule, data_hash, exp; others are shown in the report.
@@ -218,12 +251,17 @@ def score_experiment(
                 raise MissingInputError("no such directory", where=folder)
     if not test_sets:
         raise OptionError("no sets to score", next_step='--sets "hub5e_00 rt03s"')
+    if word_rules not in WORD_RULES:
+        raise OptionError(
+            f"unknown word rules {word_rules!r}", expected=" or ".join(WORD_RULES)
+        )
     scorer = choose_scorer(scorer)
     scores = [
         score_set(
             data_dir / name,
             exp_dir / decode_dir_name / name,
             scorer=scorer,
+            word_rules=word_rules,
             tokenize=tokenize,
         )
         for name in test_sets
@@ -237,17 +275,26 @@ def score_experiment(
         decode=decode_dir_name, config_hash=file_hash(config), git_hash=git_hash()
     )
     versions = environment(config)
+    store_rows(rows, exp_dir / decode_dir_name)
     write_results_markdown(
-        rows,
+        stored_rows(exp_dir),
         exp_dir / "RESULTS.md",
         exp=facts["exp"],
-        decode=decode_dir_name,
         environment=versions,
         note=note,
     )
     add_csv_rows([csv_record(row, facts) for row in rows], exp_dir / "results.csv")
+    by_speaker = {
+        (score.name, metric): part.by_speaker()
+        for score in scores
+        for metric, part in (("hub5", score.hub5), ("WER", score.wer))
+        if part is not None
+    }
+    write_speaker_table(by_speaker, exp_dir / decode_dir_name / "speakers.csv")
     write_report(
         exp_dir, scores, rows, facts=facts, versions=versions, note=note, worst=worst
     )
     print(summary_table(rows))
+    for line in official.warnings(rows):
+        print(f"warning: {line}", file=sys.stderr)
     return scores

@@ -3,7 +3,7 @@
 import csv
 import math
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Union
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from espnet_ext.analysis.confidence import Interval
 from espnet_ext.analysis.scores import CORPUS_OF_PREFIX, Counts, Score
@@ -142,23 +142,23 @@ def system_table(score: Score, title: str) -> str:
 
 
 def write_results_markdown(
-    rows: Sequence[Row],
+    results: Mapping[str, Sequence[Row]],
     path: PathLike,
     *,
     exp: str,
-    decode: str,
     environment: Dict[str, str],
     note: str = "",
 ) -> None:
     """Write RESULTS.md in the layout of ESPnet's show_asr_result.
 
     Args:
-        rows: All rows; hub5 rows get a table of their own.
+        results: All rows by decode directory; hub5 rows get a table of their own.
         path: The file.
-        exp, decode: Names of the experiment and its decode directory.
+        exp: Name of the experiment.
         environment: Facts for the first block, in order.
         note: An honest line about the data.
     """
+    rows = [(decode, row) for decode, rows in results.items() for row in rows]
     lines = ["# RESULTS", ""]
     if note:
         lines += [f"**{note}**", ""]
@@ -166,23 +166,38 @@ def write_results_markdown(
     lines += [f"- {key}: `{value}`" for key, value in environment.items()]
     lines += ["", f"## {exp}", ""]
     for metric in ("hub5", "WER", "CER", "TER"):
-        chosen = [row for row in rows if row.metric == metric]
+        chosen = [(decode, row) for decode, row in rows if row.metric == metric]
         if not chosen:
             continue
-        versions = ", ".join(sorted({row.version for row in chosen}))
+        versions = "; ".join(sorted({row.version for _, row in chosen}))
         title = f"WER with NIST's rules (hub5, {versions})"
         lines += [f"### {title if metric == 'hub5' else metric}", "", COLUMNS, RULER]
-        lines += [markdown_row(f"{decode}/{row.name}", row.counts) for row in chosen]
+        lines += [markdown_row(f"{d}/{row.name}", row.counts) for d, row in chosen]
         lines.append("")
     lines += ["### 95 % confidence intervals", ""]
     lines += ["|dataset|metric|Err|95 % interval|drawn by|", "|---|---|---|---|---|"]
-    for row in rows:
+    for decode, row in rows:
         lines.append(
             f"|{decode}/{row.name}|{row.metric}|{percent(row.counts.error_rate)}"
             f"|{interval_text(row.interval)}|{row.interval.unit}|"
         )
     with atomic_write(path) as file:
         file.write("\n".join(lines) + "\n")
+
+
+def write_speaker_table(
+    by_speaker: Mapping[Tuple[str, str], Mapping[str, Counts]], path: PathLike
+) -> None:
+    """Write a CSV file with one line for each speaker of a (set, metric)."""
+    heads = "sentences words correct substitutions deletions insertions".split()
+    with atomic_write(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["set", "metric", "speaker", *heads, "errors", "error_rate"])
+        for (set_name, metric), speakers in by_speaker.items():
+            for speaker, counts in speakers.items():
+                numbers = [*counts.values()[:-1], counts.errors]
+                rate = f"{counts.error_rate:.3f}"
+                writer.writerow([set_name, metric, speaker, *numbers, rate])
 
 
 def csv_record(row: Row, facts: Dict[str, str]) -> Dict[str, str]:

@@ -6,29 +6,54 @@ output distribution, and no external loss package is needed.
 """
 
 # Dimensions: B batch, T encoder frames, L labels, D encoder, R readout, V vocabulary
-import logging
 from typing import Dict, Optional, Tuple
 
 import torch
-from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
 
+from espnet_ext.asr.encoder_model import EncoderModel
 from espnet_ext.asr.loss import factorised_loss
+from espnet_ext.asr.loss.node_gradient import GradientOptions, growth_fraction
+from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.asr.search.greedy import greedy_search
 
-REDUCTIONS = ("mean", "sum")
+
+def smoothing_schedule(options: Dict) -> SmoothingSchedule:
+    """Schedule from the options of a configuration.
+
+    Raises:
+        ValueError: Unknown options, or smoothing of a target, which no full sum has.
+    """
+    options = dict(options)
+    kind = options.pop("type", None)
+    if kind is not None:
+        names = {smoothed: over for over, smoothed in SMOOTHED.items()}
+        options["over"] = names.get(kind, kind)
+    if "scale" in options:
+        options["amount"] = options.pop("scale")
+    if options.get("apply", "gradient") != "gradient":
+        raise ValueError(
+            f"label_smoothing apply {options['apply']!r}: expected 'gradient', a "
+            "transducer has no target to smooth"
+        )
+    try:
+        return SmoothingSchedule(**options)
+    except TypeError as error:
+        raise ValueError(f"label_smoothing: {error}") from None
 
 
-class TransducerModel(ESPnetASRModel):
-    """RNA transducer, with a CTC auxiliary loss on the encoder output.
+class TransducerModel(EncoderModel):
+    """RNA transducer, with CTC auxiliary losses on the encoder.
 
-    Args (in addition to those of ESPnetASRModel):
-        ctc_weight: Scale of the CTC loss; 0 builds no CTC output layer.
+    Args (in addition to those of EncoderModel and ESPnetASRModel):
+        ctc_weight: Scale of a CTC loss on the encoder output; 0 builds no such layer.
         transducer_start_epoch: The transducer loss is computed from this 1-based
-            epoch on; before it, only the CTC loss (experiments ``transdN``).
-        loss_reduction: ``mean`` over the sequences of a batch (ESPnet) or ``sum``
-            (original). Reported values are means in both cases.
+            epoch on; before it, only CTC losses (experiments ``transdN``).
+        label_smoothing: Options of SmoothingSchedule; ``type`` (``ls``, ``lsx``,
+            ``lsxx``) may stand for its ``over`` and ``scale`` for ``amount``. None for
+            no smoothing.
+        fastemit: lambda of FastEmit, see GradientOptions.
 
     A sequence with more labels than encoder frames has no alignment. It contributes
     nothing to the loss and is named in the log.
@@ -42,17 +67,15 @@ class TransducerModel(ESPnetASRModel):
         joint_network=None,
         ctc_weight: float = 0.0,
         transducer_start_epoch: int = 1,
-        loss_reduction: str = "mean",
+        label_smoothing: Optional[Dict] = None,
+        fastemit: float = 0.0,
         **kwargs,
     ):
-        if loss_reduction not in REDUCTIONS:
+        without_ctc = ctc_weight == 0.0 and kwargs.get("aux_ctc") is None
+        if transducer_start_epoch > 1 and without_ctc:
             raise ValueError(
-                f"loss_reduction {loss_reduction!r}: expected one of {REDUCTIONS}"
-            )
-        if transducer_start_epoch > 1 and ctc_weight == 0.0:
-            raise ValueError(
-                f"transducer_start_epoch {transducer_start_epoch} needs ctc_weight > 0:"
-                " nothing else is trained before that epoch"
+                f"transducer_start_epoch {transducer_start_epoch} needs ctc_weight > 0 "
+                "or aux_ctc: nothing else is trained before that epoch"
             )
         # joint_network=None keeps ESPnet from importing warprnnt_pytorch; for the same
         # reason the flag that selects transducer search is set afterwards. The base
@@ -62,32 +85,24 @@ class TransducerModel(ESPnetASRModel):
             ctc=ctc,
             joint_network=None,
             ctc_weight=ctc_weight,
-            report_cer=False,
-            report_wer=False,
             **kwargs,
         )
         self.criterion_att = None
         self.use_transducer_decoder = True
         self.transducer_start_epoch = transducer_start_epoch
-        self.loss_reduction = loss_reduction
-        self.epoch: Optional[int] = None
+        self.smoothing = smoothing_schedule(label_smoothing or {})
+        self.fastemit = fastemit
 
     @property
     def joint_network(self):
         """The decoder's joint; a property, so that its weights are stored once."""
         return self.decoder.joint_network
 
-    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
-        """Always strict: ESPnet's inference asks for ``strict=False``, with which a
-        renamed or missing weight would silently stay random.
-        """
-        return super().load_state_dict(state_dict, strict=True, assign=assign)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the beginning of each 1-based (sub-)epoch."""
-        self.epoch = epoch
-        if hasattr(self.encoder, "set_epoch"):
-            self.encoder.set_epoch(epoch)
+    def frame_parts(self) -> Dict[str, int]:
+        """See EncoderModel."""
+        joint = self.joint_network.frame_parts()
+        prefixed = {f"decoder.joint_network.{name}": n for name, n in joint.items()}
+        return {**super().frame_parts(), **prefixed}
 
     def transducer_is_active(self) -> bool:
         """False only in training before ``transducer_start_epoch``.
@@ -97,26 +112,6 @@ class TransducerModel(ESPnetASRModel):
         """
         started = self.epoch is None or self.epoch >= self.transducer_start_epoch
         return started or not self.training
-
-    def encode_frames(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Encoder output [B, T, D] and its lengths, before the joint.
-
-        Differs from ESPnet in the order: features are normalised first and masked
-        then, as in the original, so that a masked value (zero) is the mean.
-        """
-        features, lengths = self._extract_feats(speech, speech_lengths)
-        if self.normalize is not None:
-            features, lengths = self.normalize(features, lengths)
-        if self.specaug is not None and self.training:
-            features, lengths = self.specaug(features, lengths)
-        if self.preencoder is not None:
-            features, lengths = self.preencoder(features, lengths)
-        frames_BTD, lengths_B, _ = self.encoder(features, lengths)
-        if self.postencoder is not None:
-            frames_BTD, lengths_B = self.postencoder(frames_BTD, lengths_B)
-        return frames_BTD, lengths_B
 
     def encode(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
@@ -144,7 +139,7 @@ class TransducerModel(ESPnetASRModel):
         """
         batch = speech.size(0)
         labels_BL = text[:, : int(text_lengths.max())] if batch else text
-        frames_BTD, lengths_B = self.encode_frames(speech, speech_lengths)
+        frames_BTD, lengths_B, outputs = self.encode_with_heads(speech, speech_lengths)
         stats: Dict[str, Optional[torch.Tensor]] = {}
         terms = []
         if self.ctc_weight > 0.0:
@@ -152,11 +147,12 @@ class TransducerModel(ESPnetASRModel):
             ctc = self.ctc(frames_BTD, lengths_B, labels_BL, text_lengths) * batch
             stats["loss_ctc"] = ctc.detach() / batch
             terms.append(self.ctc_weight * ctc)
+        self.add_aux_ctc(terms, stats, outputs, lengths_B, labels_BL, text_lengths)
         if self.transducer_is_active():
             am_BTR = self.joint_network.project_frames(frames_BTD, lengths_B)
             nll_B = self.transducer_nll(am_BTR, lengths_B, labels_BL, text_lengths)
             possible_B = torch.isfinite(nll_B)
-            self._log_impossible(possible_B, kwargs.get("utt_id"))
+            self.log_impossible(possible_B, kwargs.get("utt_id"))
             nll = nll_B[possible_B].sum()
             stats["loss_transducer"] = nll.detach() / batch
             stats["impossible"] = (~possible_B).sum().float()
@@ -183,10 +179,28 @@ class TransducerModel(ESPnetASRModel):
         logits, emission = self.joint_network.logits(
             am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1)
         )
+        if logits.size(-1) == 0:  # upstream checks configurations with blank alone
+            logits = torch.nn.functional.pad(logits, (0, 1))
         # the label axis has no blank: id 1 is its first entry
         return factorised_loss(
-            logits, emission, (labels_BL - 1).clamp(min=0), frame_lens_B, label_lens_B
+            logits,
+            emission,
+            (labels_BL - 1).clamp(min=0),
+            frame_lens_B,
+            label_lens_B,
+            options=self.gradient_options(),
         )
+
+    def gradient_options(self) -> GradientOptions:
+        """Label smoothing of this epoch and growing stage, and FastEmit."""
+        growth = 1.0
+        if hasattr(self.encoder, "stages"):
+            stages = self.encoder.stages
+            layers = (stage.layers for stage in (self.encoder.stage, stages[0]))
+            growth = growth_fraction(*layers, stages[-1].layers)
+        epoch = self.smoothing.warmup_epochs if self.epoch is None else self.epoch
+        smoothing = self.smoothing.at(epoch, growth)
+        return GradientOptions(smoothing=smoothing, fastemit=self.fastemit)
 
     def _token_error_rate(self, am_BTR, frame_lens_B, labels_BL, label_lens_B):
         results = greedy_search(self.decoder, am_BTR, frame_lens_B)
@@ -197,13 +211,3 @@ class TransducerModel(ESPnetASRModel):
             errors += Levenshtein.distance(labels[:length], result.labels)
             count += length
         return am_BTR.new_tensor(errors / max(count, 1))
-
-    def _log_impossible(self, possible_B, utterance_ids) -> None:
-        if bool(possible_B.all()):
-            return
-        rows = (~possible_B).nonzero().flatten().tolist()
-        names = [utterance_ids[i] if utterance_ids else f"row {i}" for i in rows]
-        logging.warning(
-            "no alignment exists (more labels than encoder frames), left out of the "
-            f"loss: {' '.join(names)}"
-        )

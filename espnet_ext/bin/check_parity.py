@@ -4,6 +4,7 @@ python -m espnet_ext.bin.check_parity --experiment start --array start_full.npz
 """
 
 import argparse
+import re
 import sys
 from typing import Optional, Sequence
 
@@ -24,18 +25,43 @@ def get_parser() -> argparse.ArgumentParser:
         type=int,
         help="original label that serves as BOS (default: the last label)",
     )
+    parser.add_argument(
+        "--sub-epoch",
+        type=int,
+        help="1-based, for a label smoothing that warms up (default: from a file name "
+        "that ends in _eN.npz, else 15 for four layers, else after the warm-up)",
+    )
     return parser
 
 
-def check(experiment: str, array: str, bos: Optional[int] = None) -> int:
+def sub_epoch_of(array: str) -> Optional[int]:
+    """N of a file name like conf_bn_lsx01b_eN.npz."""
+    found = re.search(r"_e(\d+)\.npz$", array)
+    return int(found[1]) if found else None
+
+
+def check(
+    experiment: str,
+    array: str,
+    bos: Optional[int] = None,
+    sub_epoch: Optional[int] = None,
+) -> int:
     """Print one line a comparison; 0 if all are within their limits, else 1."""
+    from espnet_ext.interop.experiment_names import parse_experiment
     from espnet_ext.interop.parity import compare
+    from espnet_ext.interop.parity_growth import compare_growth, growing_steps
+    from espnet_ext.interop.parity_inner import compare_inner
     from espnet_ext.interop.reference_models import build_reference_model
     from espnet_ext.interop.returnn import read_npz
 
     arrays = read_npz(array)
-    reference = build_reference_model(experiment, arrays, bos)
-    comparisons = compare(reference, arrays)
+    if growing_steps(arrays):
+        named = parse_experiment(experiment)
+        comparisons = list(compare_growth(named, arrays, bos))
+    else:
+        sub_epoch = sub_epoch or sub_epoch_of(array)
+        reference = build_reference_model(experiment, arrays, bos, sub_epoch)
+        comparisons = [*compare(reference, arrays), *compare_inner(reference, arrays)]
     for comparison in comparisons:
         verdict = "ok" if comparison.passed else "DIFFERENT"
         print(
@@ -54,7 +80,9 @@ def check(experiment: str, array: str, bos: Optional[int] = None) -> int:
 def main(cmd: Optional[Sequence[str]] = None) -> int:
     """Entry point; returns the exit status."""
     args = get_parser().parse_args(cmd)
-    return run_main(lambda: check(args.experiment, args.array, args.bos))
+    return run_main(
+        lambda: check(args.experiment, args.array, args.bos, args.sub_epoch)
+    )
 
 
 if __name__ == "__main__":

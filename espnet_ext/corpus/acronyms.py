@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
+from espnet_ext.corpus.find import OLD_ENCODING
 from espnet_ext.files import PathLike, read_lines
 
 # letter names in the phone set of the MS98 dictionary; W has been written in two ways
@@ -94,7 +95,7 @@ def read_acronyms(dictionary: Optional[PathLike]) -> Acronyms:
     """Acronyms of ``sw-ms98-dict.text``, or by spelling alone without one."""
     if dictionary is None or not Path(dictionary).exists():
         return Acronyms()
-    return Acronyms(read_lines(dictionary))
+    return Acronyms(read_lines(dictionary, or_else=OLD_ENCODING))
 
 
 def spell(letters: List[str], style: str, ampersand: Optional[str]) -> List[str]:

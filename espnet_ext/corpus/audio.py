@@ -11,13 +11,13 @@ import io
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import soundfile
 
 from espnet_ext.corpus import sphere
-from espnet_ext.corpus.log import progress
+from espnet_ext.corpus.shards import Cluster, map_shards
 from espnet_ext.errors import AudioError, MissingInputError, ToolMissingError, UserError
 
 PathLike = Union[str, Path]
@@ -127,7 +127,45 @@ def holds_only_numbers(path: PathLike) -> bool:
         return all(np.isfinite(block).all() for block in file.blocks(65536))
 
 
-def check_audio_files(paths: Iterable[PathLike]) -> List[AudioInfo]:
+def sides_are_equal(path: PathLike, info: AudioInfo) -> bool:
+    """Whether both channels of a call hold the same sound, as after a bad conversion.
+
+    One second in the middle is compared; sides that are both silent do not count.
+    """
+    if info.channels != 2:
+        return False
+    start_s = info.duration_s / 2
+    end_s = min(start_s + 1, info.duration_s)
+    first, second = (read_segment(path, side, start_s, end_s)[0] for side in (0, 1))
+    return bool(np.ptp(first) > 0 and np.array_equal(first, second))
+
+
+class Inspection(NamedTuple):
+    """What the header of one file says: its shape, or why it has none."""
+
+    path: str
+    info: Optional[AudioInfo]
+    is_compressed: bool = False
+    problem: str = ""
+
+
+def inspect_audio(paths: Iterable[PathLike]) -> List[Inspection]:
+    """Look at the headers of some files; one result a file, nothing is raised."""
+    found = []
+    for path in paths:
+        compressed = False
+        try:
+            compressed = _is_sphere(path) and bool(sphere.read_header(path).compression)
+            found.append(Inspection(str(path), audio_info(path), compressed))
+        except UserError as error:
+            problem = error.message().splitlines()[0]
+            found.append(Inspection(str(path), None, compressed, problem))
+    return found
+
+
+def check_audio_files(
+    paths: Sequence[PathLike], cluster: Cluster = Cluster()
+) -> List[AudioInfo]:
     """Look at every header before any work is done.
 
     Returns:
@@ -137,16 +175,10 @@ def check_audio_files(paths: Iterable[PathLike]) -> List[AudioInfo]:
         ToolMissingError: Some files are shorten-compressed and sph2pipe is absent.
         AudioError: Some files cannot be read; the message lists them with reasons.
     """
-    infos: List[AudioInfo] = []
-    compressed: List[str] = []
-    broken: List[str] = []
-    for path in progress(paths, "audio headers"):
-        try:
-            if _is_sphere(path) and sphere.read_header(path).compression:
-                compressed.append(str(path))
-            infos.append(audio_info(path))
-        except UserError as error:
-            broken.append(error.message().splitlines()[0])
+    parts = map_shards(inspect_audio, paths, cluster, "audio headers")
+    found = [inspection for part in parts for inspection in part]
+    compressed = [seen.path for seen in found if seen.is_compressed]
+    broken = [seen.problem for seen in found if seen.problem]
     if compressed and shutil.which("sph2pipe") is None:
         raise _sph2pipe_missing(compressed)
     if broken:
@@ -154,7 +186,7 @@ def check_audio_files(paths: Iterable[PathLike]) -> List[AudioInfo]:
             f"{len(broken)} audio file(s) cannot be used:\n{_listing(broken)}",
             next_step=sphere.FETCH_AGAIN,
         )
-    return infos
+    return [seen.info for seen in found if seen.info is not None]
 
 
 def _listing(items: List[str]) -> str:

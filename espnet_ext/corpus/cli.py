@@ -28,6 +28,12 @@ SUB_VERBS: Dict[str, SubVerb] = {
         "espnet_ext.corpus.prepare_command",
         "data directories from the LDC releases or the embedded corpus",
     ),
+    "librispeech": SubVerb(
+        "espnet_ext.corpus.librispeech", "data directories from LibriSpeech-100 or -960"
+    ),
+    "timit": SubVerb(
+        "espnet_ext.corpus.timit", "data directories from NLTK's sample of TIMIT"
+    ),
     "validate": SubVerb("espnet_ext.corpus.validate_command", "check data directories"),
 }
 
@@ -35,7 +41,7 @@ SUB_VERBS: Dict[str, SubVerb] = {
 def usage() -> str:
     """The help screen of ``espnet-ext data``."""
     lines = ["usage: espnet-ext data VERB [options]   (VERB --help for more)", ""]
-    lines += [f"  {name:9} {verb.help}" for name, verb in SUB_VERBS.items()]
+    lines += [f"  {name:11} {verb.help}" for name, verb in SUB_VERBS.items()]
     return "\n".join(lines)
 
 

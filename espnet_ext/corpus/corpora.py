@@ -1,8 +1,10 @@
 """The LDC releases of the recipe: what each is for, and where it lies at a site."""
 
+import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from espnet_ext.corpus import fisher, hub5, rt03, swbd
 from espnet_ext.corpus.eval_set import EvalFiles
@@ -28,6 +30,8 @@ RELEASES: Dict[str, Release] = {
     "fisher1": Release("LDC2004T19", "Fisher part 1: text for language models"),
     "fisher2": Release("LDC2005T19", "Fisher part 2: text for language models"),
 }
+# how deep the folder of a release may lie below a common root
+SEARCHED_LEVELS = 2
 # not a release: MS98 transcripts kept apart from the audio
 SWBD_TRANS = "swbd_trans"
 
@@ -48,9 +52,26 @@ class Sources:
             paths += eval_set.audio.values()
         return sorted(set(paths))
 
+    def warnings(self, roots: Mapping[str, Path]) -> List[str]:
+        """What is given in part only."""
+        found = []
+        halves = {"eval2000_audio", "eval2000_trans"}.intersection(roots)
+        if len(halves) == 1:
+            found.append(
+                f"hub5e_00 needs audio and transcripts, only {halves.pop()} is given"
+            )
+        for eval_files in self.eval_sets:
+            if eval_files.glm is None:
+                found.append(
+                    f"{eval_files.name}: no GLM found; sclite scoring needs one"
+                )
+        return found
+
 
 def roots_below(root: Path) -> Dict[str, Path]:
-    """Releases in a folder under their catalogue number (``LDC97S62``), any case.
+    """Releases in a folder by the catalogue number in their names, in any case.
+
+    ``LDC97S62``, ``ldc97s62`` and ``1997/swbd1_LDC97S62`` are all found.
 
     Raises:
         MissingInputError: The folder does not exist or holds none of them.
@@ -62,12 +83,12 @@ def roots_below(root: Path) -> Dict[str, Path]:
             where=root,
             next_step="build or copy the corpus first, or correct the path",
         )
-    folders = {path.name.upper(): path for path in sorted(root.iterdir())}
-    found = {
-        key: folders[release.catalogue]
-        for key, release in RELEASES.items()
-        if release.catalogue in folders
-    }
+    found = {}
+    for folder in _folders(root, SEARCHED_LEVELS):
+        for key, release in RELEASES.items():
+            # the number may have company (swbd1_LDC97S62), but no further digits
+            if re.search(rf"{release.catalogue}(?!\d)", folder.name, re.IGNORECASE):
+                found.setdefault(key, folder)
     if not found:
         raise MissingInputError(
             "holds none of the releases",
@@ -76,6 +97,17 @@ def roots_below(root: Path) -> Dict[str, Path]:
             next_step="give each release its own option (--swbd DIR, ...)",
         )
     return found
+
+
+def _folders(root: Path, levels: int) -> Iterator[Path]:
+    """Folders below, the upper levels first, each level sorted."""
+    below = [root]
+    for _ in range(levels):
+        above, below = below, []
+        for folder in above:
+            with contextlib.suppress(PermissionError):  # lost+found and its like
+                below += sorted(f for f in folder.iterdir() if f.is_dir())
+        yield from below
 
 
 def missing_releases(roots: Dict[str, Path]) -> List[str]:
@@ -104,13 +136,7 @@ def locate(roots: Dict[str, Path]) -> Sources:
                 expected=", ".join(RELEASES),
                 next_step=f"did you mean {nearest(key, RELEASES) or 'swbd'}?",
             )
-        if not Path(folder).is_dir():
-            raise MissingInputError(
-                f"folder of {RELEASES[key].catalogue if key in RELEASES else 'MS98'} "
-                "not found",
-                where=folder,
-                next_step=f"correct {key.upper()} in db.sh, or leave it empty",
-            )
+        require_folder(key, folder)
     switchboard = None
     if "swbd" in roots:
         switchboard = swbd.find_switchboard(roots["swbd"], roots.get(SWBD_TRANS))
@@ -120,14 +146,25 @@ def locate(roots: Dict[str, Path]) -> Sources:
             hub5.find_hub5e_00(roots["eval2000_audio"], roots["eval2000_trans"])
         )
     if "hub5e01" in roots:
-        eval_sets.append(hub5.find_hub5e_01(roots["hub5e01"], _hub5_glm(roots)))
+        eval_sets.append(hub5.find_hub5e_01(roots["hub5e01"], hub5_glm(roots)))
     if "rt03" in roots:
         eval_sets.append(rt03.find_rt03(roots["rt03"]))
     parts = [roots[key] for key in ("fisher1", "fisher2") if key in roots]
     return Sources(switchboard, tuple(eval_sets), fisher.find_transcripts(parts))
 
 
-def _hub5_glm(roots: Dict[str, Path]) -> Optional[Path]:
+def require_folder(key: str, folder: Path) -> None:
+    """Raise a MissingInputError if the folder of a release is not there."""
+    if not Path(folder).is_dir():
+        name = RELEASES[key].catalogue if key in RELEASES else "MS98"
+        raise MissingInputError(
+            f"folder of {name} not found",
+            where=folder,
+            next_step=f"correct {key.upper()} in db.sh, or leave it empty",
+        )
+
+
+def hub5_glm(roots: Mapping[str, Path]) -> Optional[Path]:
     """GLM for hub5e_01, which has none: of hub5e_00, else of RT-03."""
     for key, pattern in (("eval2000_trans", "*hub5*.glm"), ("rt03", "en2003*.glm")):
         glm = find_one(roots[key], [pattern]) if key in roots else None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from espnet_ext.corpus.audio import MAX_OVERSHOOT_S, ROUNDING_S, AudioInfo
+from espnet_ext.corpus.find import audio_of_side
 from espnet_ext.corpus.kaldi_dir import Utterance, utterance_id
 from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.stm import (
@@ -19,7 +20,7 @@ from espnet_ext.corpus.stm import (
 )
 from espnet_ext.errors import FormatError, MissingInputError
 
-CHANNELS = {"A": 0, "B": 1}
+SIDES = ("A", "B")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class EvalFiles:
         name: Name of the data directory, ``hub5e_00``.
         stms: One STM, or one a call.
         glm: Word mappings of the scoring, or None.
-        audio: Audio file by call in lower case.
+        audio: Audio file by call (lower case) or side (``sw4653-A``).
         pem: Partition of the release, only compared with the STM; or None.
     """
 
@@ -82,8 +83,14 @@ def eval_utterances(
             deletions.
         FormatError: A segment lies outside its audio.
     """
-    calls = {segment.file for segment in stm.segments}
-    missing = sorted(call for call in calls if call.lower() not in files.audio)
+    sides = {(segment.file, segment.channel) for segment in stm.segments}
+    missing = sorted(
+        {
+            call
+            for call, side in sides
+            if side in SIDES and not audio_of_side(files.audio, call.lower(), side)
+        }
+    )
     if missing:
         raise MissingInputError(
             f"{len(missing)} call(s) of the STM have no audio: "
@@ -102,7 +109,7 @@ def eval_utterances(
     utterances = []
     for segment in scored:
         side = f"{segment.file}-{segment.channel}"
-        audio = files.audio[segment.file.lower()]
+        audio, channel = _audio_of(segment, files)
         utterances.append(
             Utterance(
                 utterance_id(side, segment.start_s, segment.end_s),
@@ -110,7 +117,7 @@ def eval_utterances(
                 side,
                 reference_words(segment.text, letter_dots=letter_dots),
                 str(audio),
-                _channel(segment, files),
+                channel,
                 *_inside_audio(spans[segment], infos[audio], segment, files, log),
             )
         )
@@ -134,14 +141,16 @@ def compare_with_pem(files: EvalFiles, stm: Stm, log: PreparationLog) -> None:
         )
 
 
-def _channel(segment: StmSegment, files: EvalFiles) -> int:
-    if segment.channel not in CHANNELS:
+def _audio_of(segment: StmSegment, files: EvalFiles) -> Tuple[Path, int]:
+    if segment.channel not in SIDES:
         raise FormatError(
             f"{segment.file}: channel {segment.channel!r}",
             where=files.stms[0],
             expected="A, B, 1 or 2",
         )
-    return CHANNELS[segment.channel]
+    found = audio_of_side(files.audio, segment.file.lower(), segment.channel)
+    assert found is not None  # looked for before the first segment
+    return found
 
 
 def _widened(

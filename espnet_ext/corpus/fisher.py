@@ -13,6 +13,7 @@ found                        ``lm``                 ``acoustic``
 ===========================  =====================  ==========================
 """
 
+import hashlib
 import math
 import re
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from espnet_ext.corpus.acronyms import spell
 from espnet_ext.corpus.find import find_files
-from espnet_ext.corpus.log import progress
+from espnet_ext.corpus.kaldi_dir import utterance_id
+from espnet_ext.corpus.log import PreparationLog, progress
 from espnet_ext.corpus.ms98 import Profile
 from espnet_ext.errors import FormatError, MissingInputError
 from espnet_ext.files import read_lines
@@ -116,12 +118,41 @@ def plain_words(text: str, profile: Profile, mode: str = "lm") -> Optional[str]:
     return " ".join(words) or None
 
 
-def fisher_sentences(
-    transcripts: Dict[str, Path], profile: Profile, mode: str = "lm"
-) -> Iterator[str]:
-    """All lines with words, call by call."""
+def fisher_utterances(
+    transcripts: Dict[str, Path],
+    profile: Profile,
+    mode: str = "lm",
+    log: Optional[PreparationLog] = None,
+) -> Iterator[Tuple[str, str]]:
+    """Id (``fe_03_00001-A_000738-000878``) and words of all lines with words.
+
+    Each id comes once. A line that stands twice in its call, and a call that is a copy
+    of another one under another number, are left out; two different lines of the same
+    times get ids that end in ``-2`` and so on. The log names all of them.
+    """
+    log = PreparationLog() if log is None else log
+    calls: Dict[bytes, str] = {}
     for path in progress(transcripts.values(), "Fisher transcripts"):
-        for line in read_transcript(path):
+        call, lines = path.stem.lower(), read_transcript(path)
+        content = hashlib.sha256(repr(lines).encode()).digest()
+        original = calls.setdefault(content, call)
+        if original != call and lines:
+            log.drop(call, "copy of another call", original)
+            continue
+        used: Dict[str, int] = {}
+        seen = set()
+        for line in lines:
+            name = utterance_id(f"{call}-{line.side}", line.start_s, line.end_s)
+            if line in seen:
+                log.drop(name, "the same line twice in a call", line.text)
+                continue
+            seen.add(line)
             words = plain_words(line.text, profile, mode)
-            if words is not None:
-                yield words
+            if words is None:
+                log.counts["no words" if mode == "lm" else "unsure or no words"] += 1
+                continue
+            used[name] = used.get(name, 0) + 1
+            if used[name] > 1:
+                log.change(name, "another line of the same times", words)
+                name = f"{name}-{used[name]}"
+            yield name, words

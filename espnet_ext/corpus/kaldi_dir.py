@@ -117,7 +117,8 @@ def read_data_dir(path: PathLike) -> List[Utterance]:
 
     ``text`` and ``utt2spk`` may be absent (as in a set to be recognised): the text is
     then empty and the speaker is the recording. Recordings given as a plain
-    ``sph2pipe ... FILE |`` are read as the file and its channel.
+    ``sph2pipe ... FILE |`` are read as the file and its channel, ``flac ... FILE |``
+    and ``cat FILE |`` as the file.
 
     Raises:
         MissingInputError: No such directory or no ``wav.scp``.
@@ -367,13 +368,16 @@ def audio_of_entry(entry: str, path: Path, number: int) -> Tuple[str, int]:
         words = shlex.split(entry[:-1])
     except ValueError:
         words = []
-    files = [word for word in words if Path(word).suffix.lower() == ".sph"]
-    if words and Path(words[0]).name == "sph2pipe" and len(files) == 1:
-        channel = int(words[words.index("-c") + 1]) - 1 if "-c" in words else 0
-        return files[0], channel
+    if len(words) > 1 and words[-1][0] != "-" and "|" not in words:
+        program, file = Path(words[0]).name, words[-1]
+        if program == "sph2pipe":
+            channel = int(words[words.index("-c") + 1]) - 1 if "-c" in words else 0
+            return file, channel
+        if program in ("flac", "cat"):  # they only decode: libsndfile does the same
+            return file, 0
     raise FormatError(
         f"wav.scp holds a command: {entry}",
         where=f"{path} line {number}",
-        expected="the path of an audio file (or sph2pipe -c N FILE.sph |)",
+        expected="the path of an audio file (or of sph2pipe, flac or cat: ... FILE |)",
         next_step="run the command once and list the file that it writes",
     )

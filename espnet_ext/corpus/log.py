@@ -48,9 +48,20 @@ class PreparationLog:
         if message not in self.warnings:
             self.warnings.append(message)
 
+    def extend(self, other: "PreparationLog") -> None:
+        """Add what another part of the work has noted."""
+        self.entries += other.entries
+        self.counts.update(other.counts)
+        for message in other.warnings:
+            self.warn(message)
+
     def to_tsv(self) -> str:
-        """``dropped.tsv``: a header line, then one line an entry."""
+        """``dropped.tsv``: a header line, then one line an entry or count."""
         rows = [Entry("action", "item", "reason", "detail")] + self.entries
+        rows += [
+            Entry("dropped", f"{count} segments", reason)
+            for reason, count in sorted(self.counts.items())
+        ]
         return "".join("\t".join(row) + "\n" for row in rows)
 
     def summary(self) -> List[str]:

@@ -23,12 +23,18 @@ found                        becomes                 meaning
 
 Profiles:
 
-- ``rwth`` (default): letters apart (``i b m``, ``t vs``, ``a t and t``), ``&`` read as
-  "and", noise tags removed, segments without a word dropped. With
-  ``noise_tags="upper"`` the tags stay as ``[LAUGHTER]`` inside segments with words.
+- ``plain`` (default): words alone. Letters apart (``i b m``, ``t vs``, ``a t and t``),
+  which the references can score; noise tags removed; segments without a word dropped.
+- ``rwth``: as RWTH's public recipe. Acronyms are lower-case words (``ibm``, ``tvs``,
+  ``at and t``), tags stay in upper case (``[LAUGHTER]``) inside segments with words,
+  segments of tags only are dropped. Not copied: ``AT&T's`` keeps its ``'s``.
 - ``kaldi``: letters in Fisher's way (``i._b._m.``, ``t._v.s``), ``at&t`` as it is, tags
   kept in lower case, segments of tags only kept. Two slips of the Kaldi scripts
   (``ammn-t-``, ``ex``) are not copied.
+
+Segments that RWTH leaves out as unusable are left out by ``plain`` and ``rwth``.
+
+Ref: reference/data.md section 4; Kaldi, egs/swbd/s5c/local/swbd1_map_words.pl.
 """
 
 import functools
@@ -63,6 +69,7 @@ class Profile:
         noise_tags: ``remove``, ``upper`` or ``lower``.
         keep_noise_only: Keep segments that hold tags but no word.
         ampersand: What ``&`` is read as; None leaves it.
+        known_defects: Leave out the sides and segments that RWTH calls unusable.
     """
 
     name: str
@@ -70,16 +77,19 @@ class Profile:
     noise_tags: str = "remove"
     keep_noise_only: bool = False
     ampersand: Optional[str] = "and"
+    known_defects: bool = True
 
 
 PROFILES: Dict[str, Profile] = {
-    "rwth": Profile("rwth"),
+    "plain": Profile("plain"),
+    "rwth": Profile("rwth", acronyms="joined", noise_tags="upper"),
     "kaldi": Profile(
         "kaldi",
         acronyms="fisher",
         noise_tags="lower",
         keep_noise_only=True,
         ampersand=None,
+        known_defects=False,
     ),
 }
 
@@ -90,7 +100,7 @@ def profile_named(name: str) -> Profile:
         raise OptionError(
             f"unknown text profile {name!r}",
             expected=", ".join(PROFILES),
-            next_step=f"did you mean {nearest(name, PROFILES) or 'rwth'}?",
+            next_step=f"did you mean {nearest(name, PROFILES) or 'plain'}?",
         )
     return PROFILES[name]
 

@@ -5,78 +5,61 @@ that is not given is named with what it is for, and the rest is prepared; anythi
 with a release that is given stops the preparation.
 """
 
-from dataclasses import asdict, dataclass, replace
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
-from espnet_ext.corpus import eval_set, splits
-from espnet_ext.corpus.acronyms import read_acronyms
-from espnet_ext.corpus.audio import AudioInfo, check_audio_files
+from espnet_ext.corpus.audio import AudioInfo, check_audio_files, sides_are_equal
 from espnet_ext.corpus.corpora import Sources, locate, missing_releases
-from espnet_ext.corpus.fisher import fisher_sentences
-from espnet_ext.corpus.kaldi_dir import read_data_dir, write_data_dir
-from espnet_ext.corpus.letter_rules import with_letter_rules
+from espnet_ext.corpus.eval_set import EvalFiles
+from espnet_ext.corpus.evaluation_sets import (
+    read_evaluation_set,
+    set_names,
+    write_evaluation_set,
+)
+from espnet_ext.corpus.kaldi_dir import Utterance
+from espnet_ext.corpus.lm_text import write_lm_text
 from espnet_ext.corpus.log import PreparationLog
-from espnet_ext.corpus.ms98 import Profile, make_normaliser, profile_named
-from espnet_ext.corpus.report import SetRow, compare, set_row, table
+from espnet_ext.corpus.report import SetRow, compare, table
+from espnet_ext.corpus.settings import Settings
+from espnet_ext.corpus.shards import Cluster
+from espnet_ext.corpus.splits import SPLITS
 from espnet_ext.corpus.stamp import Stamp, files_below
-from espnet_ext.corpus.swbd import read_conversation_list, switchboard_utterances
+from espnet_ext.corpus.training_sets import (
+    MARK,
+    MARK_TEXT,
+    split_kind,
+    write_training_sets,
+)
 from espnet_ext.corpus.validation import validate_data_dir
-from espnet_ext.errors import FormatError, MissingInputError, OptionError
+from espnet_ext.errors import MissingInputError, OptionError
 from espnet_ext.files import atomic_write
 
 STAGES = {
     1: "check the inputs",
-    2: "train and dev",
+    2: "training and selection sets",
     3: "evaluation sets",
     4: "text for language models",
     5: "validate",
 }
-RATE_HZ = 8000
+REPORT = "report.md"
 # raised when the code makes other files from the same inputs
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Choices of a preparation; all of them are part of the stamps.
-
-    Attributes:
-        profile: Text profile, ``rwth`` or ``kaldi`` (see ``ms98``).
-        noise_tags: ``remove``, ``upper`` or ``lower``; None for the profile's.
-        acronyms: ``letters``, ``dotted``, ``fisher`` or ``joined``; None likewise.
-        split: ``list``, ``kaldi``, or ``auto``: the list if there is one.
-        valid_list: File with the selection conversations; None for the corpus's own.
-        dev_utterances: Size of the selection set of the split ``kaldi``.
-        max_same_text: Limit of equal texts in training; None for the split's own
-            (300 for ``kaldi``, none for ``list``), 0 for no limit.
-        extend_eval_s: Widen evaluation segments (Kaldi: 0.1).
-    """
-
-    profile: str = "rwth"
-    noise_tags: Optional[str] = None
-    acronyms: Optional[str] = None
-    split: str = "auto"
-    valid_list: Optional[str] = None
-    dev_utterances: int = splits.KALDI_DEV_UTTERANCES
-    max_same_text: Optional[int] = None
-    extend_eval_s: float = 0.0
-
-    def text_profile(self) -> Profile:
-        """The profile with the single choices that override it."""
-        chosen = {"noise_tags": self.noise_tags, "acronyms": self.acronyms}
-        given = {key: value for key, value in chosen.items() if value is not None}
-        return replace(profile_named(self.profile), **given)
+VERSION = 2
 
 
 @dataclass
 class Report:
-    """What was prepared: sizes, comparison with the releases, warnings."""
+    """What was prepared: sizes, comparison with the releases, warnings.
+
+    ``left_out`` holds, for each part, what was dropped or changed and how often.
+    """
 
     rows: List[SetRow]
     comparison: List[str]
     warnings: List[str]
     stages_run: List[int]
+    left_out: Dict[str, List[str]]
 
     def lines(self) -> List[str]:
         """The summary screen."""
@@ -84,12 +67,27 @@ class Report:
         lines += [f"found {line}" for line in self.comparison]
         return lines + [f"warning: {warning}" for warning in self.warnings]
 
+    def markdown(self) -> str:
+        """The same as a page, with what was left out and why."""
+        parts = ["# Data preparation", *(["```", *table(self.rows), "```"])]
+        sections = {
+            "Compared with the releases": self.comparison,
+            "Warnings": self.warnings,
+            **{f"Left out or changed: {k}": v for k, v in self.left_out.items()},
+        }
+        for title, lines in sections.items():
+            if lines:
+                parts += ["", f"## {title}", "", *(f"- {line}" for line in lines)]
+        parts += ["", "Each entry: `dropped.tsv` in the first directory of a part."]
+        return "\n".join(parts) + "\n"
+
 
 def prepare(
     roots: Mapping[str, Path],
     data_dir: Path,
     *,
     settings: Settings = Settings(),
+    cluster: Cluster = Cluster(),
     stage: int = 1,
     stop_stage: int = 5,
     say=print,
@@ -98,7 +96,9 @@ def prepare(
 
     Args:
         roots: Folder by key of ``corpora.RELEASES``.
-        data_dir: Gets train, dev, hub5e_00, hub5e_01, rt03s and lm.
+        data_dir: Gets the sets of ``splits.SPLITS``, hub5e_00, hub5e_01, rt03s, their
+            subsets, and lm.
+        cluster: Where the shards are worked on; changes no result.
         stage, stop_stage: First and last of STAGES to do.
         say: Takes one line for the user.
 
@@ -117,37 +117,39 @@ def prepare(
             expected="at least one release",
             next_step="fill in db.sh, or give --root DIR or --swbd DIR",
         )
-    job = _Preparation(dict(roots), Path(data_dir), settings, say)
+    job = _Preparation(dict(roots), Path(data_dir), settings, cluster, say)
     return job.run(stage, stop_stage)
 
 
 class _Preparation:
     """One run: the sources, and what the stages share."""
 
-    def __init__(self, roots: Dict[str, Path], data_dir: Path, settings: Settings, say):
+    def __init__(
+        self,
+        roots: Dict[str, Path],
+        data_dir: Path,
+        settings: Settings,
+        cluster: Cluster,
+        say,
+    ):
         self.roots = roots
         self.data_dir = data_dir
         self.settings = settings
+        self.cluster = cluster
         self.profile = settings.text_profile()
         self.say = say
         self.sources: Sources = locate(roots)
-        self.report = Report([], [], [], [])
+        self.split = ""
+        if self.sources.switchboard is not None:
+            self.split = split_kind(settings, self.sources.switchboard.selection)
+        self.report = Report([], [], [], [], {})
         self.found: Dict[str, float] = {}
         self._infos: Optional[Dict[Path, AudioInfo]] = None
 
     def run(self, stage: int, stop_stage: int) -> Report:
         for line in missing_releases(self.roots):
             self.say(f"  {line}")
-        halves = {"eval2000_audio", "eval2000_trans"}.intersection(self.roots)
-        if len(halves) == 1:
-            self.report.warnings.append(
-                f"hub5e_00 needs audio and transcripts, only {halves.pop()} is given"
-            )
-        for eval_files in self.sources.eval_sets:
-            if eval_files.glm is None:
-                self.report.warnings.append(
-                    f"{eval_files.name}: no GLM found; sclite scoring needs one"
-                )
+        self.report.warnings += self.sources.warnings(self.roots)
         steps = {
             1: self.check_inputs,
             2: self.prepare_train,
@@ -160,179 +162,132 @@ class _Preparation:
         lines, warnings = compare(self.found)
         self.report.comparison += lines
         self.report.warnings += warnings
+        self._write_report()
         return self.report
 
     def check_inputs(self) -> None:
         """Open every audio header, so that a bad file stops at once."""
         stamp = self._stamp(1, "inputs", {}, self.sources.audio())
         if self._is_needed(1, stamp, []):
-            self.audio_infos()
-            stamp.write([])
+            equal = [
+                str(path)
+                for path, info in self.audio_infos().items()
+                if sides_are_equal(path, info)
+            ]
+            warnings = []
+            if equal:
+                what = f"both sides of {len(equal)} call(s) are the same sound, first "
+                warnings.append(f"{what}{equal[0]}: convert again from the release")
+            stamp.write([], {"warnings": warnings})
+        self._use(stamp.result(), "inputs")
 
     def audio_infos(self) -> Dict[Path, AudioInfo]:
         """Shape of each audio file; all bad ones are named in one error."""
         if self._infos is None:
             paths = self.sources.audio()
-            self._infos = dict(zip(paths, check_audio_files(paths)))
+            self._infos = dict(zip(paths, check_audio_files(paths, self.cluster)))
         return self._infos
 
     def prepare_train(self) -> None:
         files = self.sources.switchboard
         if files is None:
             return
-        valid_list = self.settings.valid_list or files.selection
+        valid_list = self.settings.valid_list
         inputs = files.inputs() + ([Path(valid_list)] if valid_list else [])
-        settings = {**asdict(self.settings), "extend_eval_s": None}
+        settings = {**asdict(self.settings), "extend_eval_s": None, "concat": None}
+        settings["split"] = self.split
+        test_files = self._hub5e_00() if self.split == "test_as_cv" else None
+        inputs += test_files.inputs() if test_files else []
         stamp = self._stamp(2, "train", settings, inputs)
-        outputs = [self.data_dir / "train", self.data_dir / "dev"]
+        outputs = [self.data_dir / name for name in SPLITS[self.split]]
         if self._is_needed(2, stamp, outputs):
-            result = self._write_train(valid_list)
-            stamp.write(outputs, result)
-        self._use(stamp.result())
-
-    def _write_train(self, valid_list) -> Dict[str, Any]:
-        files, log = self.sources.switchboard, PreparationLog()
-        if files.dictionary is None:
-            log.warn("no sw-ms98-dict.text: acronyms are told by their spelling alone")
-        if files.conversations is None:
-            log.warn("no conv_tab.csv: each side of a call counts as a speaker")
-        utterances = switchboard_utterances(
-            files,
-            self.audio_infos(),
-            make_normaliser(self.profile, read_acronyms(files.dictionary)),
-            log,
-            known_defects=self.settings.profile == "rwth",
-        )
-        if not utterances:
-            raise FormatError("no utterance with words", where=self.roots["swbd"])
-        whole = set_row("train+dev", utterances)
-        kind = self.settings.split
-        if kind == "auto":
-            kind = "list" if valid_list else "kaldi"
-        split = self._split(kind, utterances, valid_list)
-        limit = self.settings.max_same_text
-        if limit is None and kind == "kaldi":
-            limit = splits.KALDI_MAX_SAME_TEXT
-        train = splits.limit_same_text(split.train, limit or None, log)
-        for warning in splits.overlap_warnings(split):
-            log.warn(warning)
-        write_data_dir(self.data_dir / "train", train, {"dropped.tsv": log.to_tsv()})
-        write_data_dir(self.data_dir / "dev", split.dev)
-        name = self.settings.profile
-        return {
-            "rows": [set_row("train", train), set_row("dev", split.dev)],
-            "log": log.summary(),
-            "warnings": log.warnings,
-            "found": {
-                "Switchboard audio files": len(files.audio),
-                f"train+dev segments ({name})": whole.utterances,
-                f"train+dev hours ({name})": whole.hours,
-            },
-        }
-
-    def _split(self, kind: str, utterances, valid_list) -> splits.Split:
-        if kind == "kaldi":
-            return splits.split_like_kaldi(utterances, self.settings.dev_utterances)
-        if kind != "list":
-            raise OptionError(f"unknown split {kind!r}", expected="auto, list, kaldi")
-        if not valid_list:
-            raise OptionError(
-                "the split 'list' needs a list of conversations",
-                next_step="give --valid_list FILE",
+            test_set: Optional[List[Utterance]] = None
+            if test_files is not None:
+                _, test_set = read_evaluation_set(
+                    test_files, self.audio_infos(), self.settings, PreparationLog()
+                )
+            result = write_training_sets(
+                self.data_dir,
+                files,
+                self.audio_infos(),
+                self.settings,
+                self.cluster,
+                test_set,
             )
-        return splits.split_by_calls(utterances, read_conversation_list(valid_list))
+            self._remove_older(stamp, result["sets"])
+            stamp.write(outputs, result)
+        self._use(stamp.result(), "training and selection sets")
+
+    def _hub5e_00(self) -> Optional[EvalFiles]:
+        sets = {files.name: files for files in self.sources.eval_sets}
+        return sets.get("hub5e_00")
 
     def prepare_eval_sets(self) -> None:
         for files in self.sources.eval_sets:
+            is_selected_on = self.split == "test_as_cv" and files.name == "hub5e_00"
             settings = {
                 "extend_eval_s": self.settings.extend_eval_s,
                 "acronyms": self.profile.acronyms,
+                "concat": list(self.settings.concat),
+                "selected_on": is_selected_on,
             }
             stamp = self._stamp(3, files.name, settings, files.inputs())
-            outputs = [self.data_dir / files.name]
+            before = (stamp.result() or {}).get("sets", [])
+            outputs = [self.data_dir / name for name in before or [files.name]]
             if self._is_needed(3, stamp, outputs):
-                stamp.write(outputs, self._write_eval_set(files))
-            self._use(stamp.result())
+                mark = {MARK: MARK_TEXT} if is_selected_on else {}
+                infos = self.audio_infos()
+                result = write_evaluation_set(
+                    self.data_dir, files, infos, self.settings, mark
+                )
+                self._remove_older(stamp, result["sets"])
+                outputs = [self.data_dir / name for name in result["sets"]]
+                stamp.write(outputs, result)
+            self._use(stamp.result(), files.name)
 
-    def _write_eval_set(self, files: eval_set.EvalFiles) -> Dict[str, Any]:
-        log = PreparationLog()
-        stm = eval_set.load_stm(files)
-        eval_set.compare_with_pem(files, stm, log)
-        utterances = eval_set.eval_utterances(
-            files,
-            stm,
-            self.audio_infos(),
-            log,
-            extend_s=self.settings.extend_eval_s,
-            letter_dots=self.profile.acronyms in ("dotted", "fisher"),
-        )
-        extra: Dict[str, Any] = {"stm": stm.to_text(), "dropped.tsv": log.to_tsv()}
-        if files.glm is not None:
-            extra.update(self._mapping_files(files.glm))
-        write_data_dir(self.data_dir / files.name, utterances, extra)
-        row = set_row(files.name, utterances)
-        return {
-            "rows": [row],
-            "log": log.summary(),
-            "warnings": log.warnings,
-            "found": {
-                f"{files.name} audio files": len(files.audio),
-                f"{files.name} segments": row.utterances,
-                f"{files.name} hours": row.hours,
-            },
-        }
-
-    def _mapping_files(self, glm: Path) -> Dict[str, Any]:
-        """``glm`` for scoring; with rules for letters if the text has no dots.
-
-        The file of the release is then kept as ``glm.release``.
-        """
-        if self.profile.acronyms != "letters":
-            return {"glm": glm}
-        release = glm.read_text(encoding="utf-8", errors="surrogateescape")
-        extended = with_letter_rules(release)
-        if extended == release:
-            return {"glm": glm}
-        return {"glm": extended, "glm.release": glm}
+    def _remove_older(self, stamp: Stamp, names: List[str]) -> None:
+        """Sets that the same stage made with other settings would be mistaken."""
+        for name in (stamp.result() or {}).get("sets", []):
+            if name not in names:
+                self.say(f"  removing {name}, which other settings made")
+                shutil.rmtree(self.data_dir / name, ignore_errors=True)
 
     def prepare_text(self) -> None:
-        """Training text and Fisher, one sentence a line, in ``lm/train.txt``."""
-        train, target = self.data_dir / "train", self.data_dir / "lm" / "train.txt"
+        """Training text and Fisher in ``lm``, see ``lm_text``."""
+        train = self.data_dir / SPLITS[self.split or "list"][0]
+        target = self.data_dir / "lm"
         if not train.is_dir() and not self.sources.fisher:
             return
+        tests = [self.data_dir / files.name for files in self.sources.eval_sets]
+        tests = [folder for folder in tests if (folder / "text").exists()]
         inputs = [train / "text", *self.sources.fisher.values()]
-        settings = asdict(self.profile)
+        inputs += [folder / "text" for folder in tests]
+        settings = {**asdict(self.profile), "text": "with ids"}
         stamp = self._stamp(4, "text", settings, inputs)
         if self._is_needed(4, stamp, [target]):
-            lines = 0
-            with atomic_write(target) as file:
-                if train.is_dir():
-                    for utterance in read_data_dir(train):
-                        lines += 1
-                        file.write(utterance.text + "\n")
-                for sentence in fisher_sentences(self.sources.fisher, self.profile):
-                    lines += 1
-                    file.write(sentence + "\n")
-            found = {}
-            if self.sources.fisher:
-                found = {"Fisher transcripts": len(self.sources.fisher)}
-            log = [f"{lines:,} sentences in {target}"]
-            stamp.write([target], {"log": log, "found": found})
-        self._use(stamp.result())
+            result = write_lm_text(
+                target, train, self.sources.fisher, self.profile, tests
+            )
+            stamp.write([target], result)
+        self._use(stamp.result(), "text of language models")
 
     def validate(self) -> None:
-        names = ["train", "dev"] + [files.name for files in self.sources.eval_sets]
+        names = list(SPLITS[self.split]) if self.split else []
+        for files in self.sources.eval_sets:
+            names += set_names(files.name, self.settings)
         folders = [self.data_dir / n for n in names if (self.data_dir / n).is_dir()]
-        if not folders:
+        if not folders and names:
             raise MissingInputError(
                 f"none of {', '.join(names)} is there to validate",
                 where=self.data_dir,
                 next_step="run stages 2 and 3 first",
             )
-        stamp = self._stamp(5, "valid", {}, files_below(folders) + self.sources.audio())
+        settings = {"rate_hz": self.settings.rate_hz}
+        inputs = files_below(folders) + self.sources.audio()
+        stamp = self._stamp(5, "valid", settings, inputs)
         if self._is_needed(5, stamp, []):
             for folder in folders:
-                validate_data_dir(folder, rate=RATE_HZ)
+                validate_data_dir(folder, rate=self.settings.rate_hz)
                 self.say(f"  {folder}: valid")
             stamp.write([])
 
@@ -350,12 +305,24 @@ class _Preparation:
         self.report.stages_run.append(number)
         return True
 
-    def _use(self, result: Optional[Dict[str, Any]]) -> None:
+    def _use(self, result: Optional[Dict[str, Any]], part: str) -> None:
         """Take over rows, counts and warnings of a stage, done now or before."""
         if result is None:
             return
         self.report.rows += [SetRow(*row) for row in result.get("rows", [])]
         self.report.warnings += result.get("warnings", [])
         self.found.update(result.get("found", {}))
-        for line in result.get("log", []):
+        log = result.get("log", [])
+        if log:
+            self.report.left_out[part] = log
+        for line in log:
             self.say(f"  {line}")
+
+    def _write_report(self) -> None:
+        """``report.md``; not touched if it says the same already."""
+        path, text = self.data_dir / REPORT, self.report.markdown()
+        if not self.report.rows:
+            return
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            with atomic_write(path) as file:
+                file.write(text)

@@ -18,12 +18,14 @@ def find_rt03(root: Path) -> EvalFiles:
     audio = {}
     for pattern in CALLS:
         audio.update(audio_by_call([root], pattern)[0])
-    stms = find_files(root, [f"{pattern}.stm" for pattern in CALLS])
-    for found, example in (
+    found = find_files(root, [f"{pattern}.stm" for pattern in CALLS])
+    # of two copies the first
+    stms = list({path.name.lower(): path for path in reversed(found)}.values())
+    for files, example in (
         (audio, "data/audio/eval03/english/cts/sw_45104.sph"),
         (stms, "data/references/eval03/english/cts/sw_45104.stm"),
     ):
-        if not found:
+        if not files:
             raise MissingInputError(
                 "no files of RT-03S",
                 where=root,
@@ -31,4 +33,4 @@ def find_rt03(root: Path) -> EvalFiles:
                 next_step="correct RT03 in db.sh",
             )
     glm = find_one(root, ["en20030506.glm", "en2003*.glm"])
-    return EvalFiles("rt03s", tuple(stms), glm, audio)
+    return EvalFiles("rt03s", tuple(sorted(stms)), glm, audio)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple, Union
 
+from espnet_ext.corpus.find import OLD_ENCODING
 from espnet_ext.corpus.kaldi_dir import format_time, hundredths
 from espnet_ext.errors import FormatError
 from espnet_ext.files import read_lines
@@ -82,7 +83,7 @@ def read_stm(path: PathLike) -> Stm:
     Raises:
         MissingInputError, FormatError: Named with file and line.
     """
-    return parse_stm(read_lines(path), where=path)
+    return parse_stm(read_lines(path, or_else=OLD_ENCODING), where=path)
 
 
 def parse_stm(lines: Iterable[str], where: object = None) -> Stm:
@@ -158,6 +159,22 @@ def reference_words(text: str, *, letter_dots: bool = False) -> str:
     if not letter_dots:
         words = [LETTER.sub(r"\1", word) for word in words]
     return " ".join(words)
+
+
+def scored_words(text: str) -> int:
+    """How many words sclite counts in an STM text, up to what the GLM changes.
+
+    Optional words count, of alternatives the first, hyphens part words.
+    """
+    if text.strip().upper() == IGNORED:
+        return 0
+    before = None
+    while before != text:
+        before = text
+        text = ALTERNATIVES.sub(lambda found: found.group(1).split("/")[0], text)
+    words = text.replace("(", " ").replace(")", " ").split()
+    words = [word for word in words if not word.startswith(("<", "@"))]
+    return sum(max(1, len(list(filter(None, word.split("-"))))) for word in words)
 
 
 def _spoken_options(match: "re.Match[str]") -> str:

@@ -5,20 +5,28 @@ Kaldi recipe's conventions for utterance ids.
 """
 
 import csv
+import functools
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from espnet_ext.corpus.acronyms import read_acronyms
 from espnet_ext.corpus.audio import MAX_OVERSHOOT_S, ROUNDING_S, AudioInfo
-from espnet_ext.corpus.find import audio_by_call, find_files, find_one
+from espnet_ext.corpus.find import (
+    audio_by_call,
+    audio_of_side,
+    find_files,
+    find_one,
+)
 from espnet_ext.corpus.kaldi_dir import Utterance, utterance_id
-from espnet_ext.corpus.log import PreparationLog, progress
+from espnet_ext.corpus.log import PreparationLog
+from espnet_ext.corpus.ms98 import Profile, make_normaliser
+from espnet_ext.corpus.shards import Cluster, map_shards
 from espnet_ext.errors import FormatError, MissingInputError
 from espnet_ext.files import read_lines
 
-CHANNELS = {"A": 0, "B": 1}
 TRANSCRIPT = re.compile(r"^sw(\d{4})([ab])-ms98-a-trans\.text$", re.IGNORECASE)
 SELECTION_LIST = "selection_conversations.txt"
 MIN_DURATION_S = 0.01
@@ -28,6 +36,9 @@ PAST_THE_END = "past the end of the audio"
 
 # sw02167 B is nearly empty; the seven segments are left out of RWTH's training lists
 KNOWN_BAD_SIDES = {"sw02167-B": "nearly empty side"}
+KNOWN_DOUBTS = {
+    "sw02671-B": "kept, but reported to hold the words of the other side (unverified)"
+}
 KNOWN_BAD_SEGMENTS = frozenset(
     f"{segment[:7]}-ms98-a-{segment[8:]}"
     for segment in "sw2986A-0013 sw2663A-0022 sw2691A-0017 sw4091A-0063 sw4103A-0022 "
@@ -44,12 +55,26 @@ class Ms98Segment(NamedTuple):
     text: str
 
 
+class Side(NamedTuple):
+    """One side of a call, with all that its utterances are made from.
+
+    Audio (file and channel) and its shape are None if the call has none, the speaker if
+    the table does not name him.
+    """
+
+    name: str
+    transcript: Path
+    audio: Optional[Tuple[Path, int]]
+    info: Optional[AudioInfo]
+    speaker: Optional[str]
+
+
 @dataclass(frozen=True)
 class SwitchboardFiles:
     """Everything the preparation reads.
 
     Attributes:
-        audio: Audio file by call (``sw02001``).
+        audio: Audio file by call (``sw02001``) or side (``sw02001-A``).
         transcripts: Transcript file by side (``sw02001-A``).
         dictionary: Pronunciations that tell acronyms from words, or None.
         conversations: Table of callers, or None.
@@ -78,6 +103,9 @@ def find_switchboard(
         MissingInputError: No audio or no transcripts there.
     """
     audio, _ = audio_by_call([root], "sw0[0-9][0-9][0-9][0-9]")
+    if not audio:  # some copies drop the zero, as the transcripts do
+        short, _ = audio_by_call([root], "sw[2-4][0-9][0-9][0-9]")
+        audio = {f"sw0{name[2:]}": path for name, path in short.items()}
     if not audio:
         raise MissingInputError(
             "no Switchboard-1 audio",
@@ -151,6 +179,8 @@ def read_callers(path: Path) -> Dict[str, str]:
         fields = [value.strip() for value in row]
         if not any(fields):
             continue
+        if number == 1 and not fields[0].isdigit():
+            continue  # the names of the columns
         try:
             call, pin_a, pin_b = int(fields[0]), int(fields[2]), int(fields[3])
         except (IndexError, ValueError):
@@ -185,50 +215,89 @@ def read_conversation_list(path: Path) -> List[str]:
 def switchboard_utterances(
     files: SwitchboardFiles,
     infos: Dict[Path, AudioInfo],
-    normalise: Callable[[str], str],
+    profile: Profile,
     log: PreparationLog,
-    known_defects: bool = True,
+    cluster: Cluster = Cluster(),
 ) -> List[Utterance]:
     """All segments with words, sorted by id; what is left out is in the log.
 
     Args:
         infos: Shape of each audio file (from the preflight).
-        normalise: From a transcript line to plain words; empty means "drop".
-        known_defects: Leave out the side and the segments that RWTH leaves out.
+        profile: How the transcripts become text, and whether the sides and segments
+            that RWTH leaves out are left out.
+        cluster: Where the shards of the transcripts are worked on.
     """
-    speakers = read_callers(files.conversations) if files.conversations else {}
-    utterances = []
-    for side, path in progress(files.transcripts.items(), "transcripts"):
-        call = side[:-2]
-        if call not in files.audio:
-            log.drop(side, TRANSCRIPT_ALONE, str(path))
-            continue
-        if known_defects and side in KNOWN_BAD_SIDES:
-            log.drop(side, KNOWN_BAD_SIDES[side])
-            continue
-        if side not in speakers:
-            log.change(side, "caller not in the table: the side is the speaker")
-        audio = files.audio[call]
-        for segment in read_transcript(path):
-            if known_defects and segment.segment_id in KNOWN_BAD_SEGMENTS:
-                log.drop(segment.segment_id, "on RWTH's list of unusable segments")
-                continue
-            text, span = _usable(segment, side, infos[audio], normalise, log)
-            if span is not None:
-                utterances.append(
-                    Utterance(
-                        utterance_id(side, segment.start_s, segment.end_s),
-                        side,
-                        speakers.get(side, side),
-                        text,
-                        str(audio),
-                        CHANNELS[side[-1]],
-                        *span,
-                    )
-                )
+    if files.dictionary is None:
+        log.warn("no sw-ms98-dict.text: acronyms are told by their spelling alone")
+    if files.conversations is None:
+        log.warn("no conv_tab.csv: each side of a call counts as a speaker")
+        speakers: Dict[str, str] = {}
+    else:
+        speakers = read_callers(files.conversations)
+        _warn_of_equal_callers(speakers, files, log)
+    sides = []
+    for side, path in files.transcripts.items():
+        audio = audio_of_side(files.audio, side[:-2], side[-1])
+        info = None if audio is None else infos[audio[0]]
+        sides.append(Side(side, path, audio, info, speakers.get(side)))
+    work = functools.partial(
+        utterances_of_sides, profile=profile, dictionary=files.dictionary
+    )
+    utterances: List[Utterance] = []
+    for found, noted in map_shards(work, sides, cluster, "transcripts"):
+        utterances += found
+        log.extend(noted)
     _log_unused_audio(files, log)
     _warn_of_losses(log)
     return sorted(utterances, key=lambda utterance: utterance.utterance_id)
+
+
+def utterances_of_sides(
+    sides: List[Side], profile: Profile, dictionary: Optional[Path]
+) -> Tuple[List[Utterance], PreparationLog]:
+    """The work on one shard: transcripts to utterances, and what became of the rest."""
+    normalise = make_normaliser(profile, read_acronyms(dictionary))
+    utterances, log = [], PreparationLog()
+    for side in sides:
+        if side.audio is None or side.info is None:
+            log.drop(side.name, TRANSCRIPT_ALONE, str(side.transcript))
+            continue
+        if profile.known_defects and side.name in KNOWN_BAD_SIDES:
+            log.drop(side.name, KNOWN_BAD_SIDES[side.name])
+            continue
+        if side.speaker is None:
+            log.change(side.name, "caller not in the table: the side is the speaker")
+        if side.name in KNOWN_DOUBTS:
+            log.change(side.name, KNOWN_DOUBTS[side.name])
+        for segment in read_transcript(side.transcript):
+            if profile.known_defects and segment.segment_id in KNOWN_BAD_SEGMENTS:
+                log.drop(segment.segment_id, "on RWTH's list of unusable segments")
+                continue
+            text, span = _usable(segment, side.name, side.info, normalise, log)
+            if span is not None:
+                utterances.append(
+                    Utterance(
+                        utterance_id(side.name, segment.start_s, segment.end_s),
+                        side.name,
+                        side.speaker or side.name,
+                        text,
+                        str(side.audio[0]),
+                        side.audio[1],
+                        *span,
+                    )
+                )
+    return utterances, log
+
+
+def _warn_of_equal_callers(
+    speakers: Dict[str, str], files: SwitchboardFiles, log: PreparationLog
+) -> None:
+    """Nobody calls himself: such a line of the table is wrong."""
+    for side, speaker in speakers.items():
+        call = side[:-2]
+        if side.endswith("A") and speakers[f"{call}-B"] == speaker:
+            if audio_of_side(files.audio, call, "A"):
+                log.warn(f"{call}: both sides are {speaker} in {files.conversations}")
 
 
 def _usable(
@@ -263,10 +332,11 @@ def _usable(
 
 
 def _log_unused_audio(files: SwitchboardFiles, log: PreparationLog) -> None:
-    for call in files.audio:
-        for side in (f"{call}-A", f"{call}-B"):
+    for name, path in files.audio.items():
+        sides = [name] if name[-2:] in ("-A", "-B") else [f"{name}-A", f"{name}-B"]
+        for side in sides:
             if side not in files.transcripts:
-                log.drop(side, AUDIO_ALONE, str(files.audio[call]))
+                log.drop(side, AUDIO_ALONE, str(path))
 
 
 def _warn_of_losses(log: PreparationLog) -> None:

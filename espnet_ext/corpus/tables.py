@@ -20,16 +20,26 @@ _TIMED = re.compile(rf"\S+\s+(?:{_NUMBER})\s+(?:{_NUMBER})$", re.IGNORECASE)
 BOM = b"\xef\xbb\xbf"
 
 
+# look like a blank, like nothing, or stand for what could not be decoded
+ILLEGAL_CHARACTERS = re.compile(
+    "[\x80-\x9f\xa0\xad\u200b-\u200f\u2028-\u202f\u2060\ufeff\ufffd]"
+)
+# one window of the usual features
+MIN_UTTERANCE_S = 0.025
+
+
 class Problem(NamedTuple):
     """One fault: file, line (0 for the file as a whole), and what is wrong.
 
-    ``utterance`` names the bad utterance when the rest of the set is still usable.
+    ``utterance`` or ``recording`` names what is bad when the rest of the set is still
+    usable.
     """
 
     file: str
     line: int
     what: str
     utterance: Optional[str] = None
+    recording: Optional[str] = None
 
     def __str__(self) -> str:
         where = f"{self.file} line {self.line}" if self.line else self.file
@@ -87,6 +97,10 @@ def read_table(path: Path, problems: List[Problem]) -> Table:
     except UnicodeDecodeError as error:
         note(data.count(b"\n", 0, error.start) + 1, "is not UTF-8")
         text = data.decode("utf-8", errors="replace")
+    else:
+        for match in ILLEGAL_CHARACTERS.finditer("" if text.isascii() else text):
+            line = text.count("\n", 0, match.start()) + 1
+            note(line, f"illegal character U+{ord(match.group()):04X}")
     if not text.endswith("\n"):
         note(text.count("\n") + 1, "the last line has no line end: the file is cut off")
         text += "\n"
@@ -143,5 +157,11 @@ def parse_segments(
     for index in np.flatnonzero(~spans):
         utt = table.keys[index]
         what = f"{utt}: start {starts[index]} and end {ends[index]} are no time span"
+        problems.append(Problem(str(table.path), int(index) + 1, what, utt))
+    short = spans & (ends != TO_THE_END) & (ends - starts < MIN_UTTERANCE_S)
+    for index in np.flatnonzero(short):
+        utt = table.keys[index]
+        what = f"{utt}: {ends[index] - starts[index]:.3f} s are too short; expected "
+        what += f"at least {MIN_UTTERANCE_S} s"
         problems.append(Problem(str(table.path), int(index) + 1, what, utt))
     return segments

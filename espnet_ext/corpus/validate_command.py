@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="tolerated share of bad utterances (default: 0.5)",
     )
-    parser.add_argument("--list", metavar="FILE", help="write all problems here")
+    parser.add_argument(
+        "--list", metavar="FILE", help="all problems (default: DIR.problems.txt)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,13 +32,18 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("--list takes one directory at a time")
     status = 0
     for directory in args.directories:
+        folder = Path(directory)
+        # beside the directory: a file in it would count as a change of its content
+        listed = Path(args.list or folder.with_name(f"{folder.name}.problems.txt"))
+        if not args.list:
+            listed.unlink(missing_ok=True)
         try:
             found = validate_data_dir(
-                Path(directory),
+                folder,
                 check_audio=not args.no_audio,
                 rate=args.rate,
                 max_bad_percent=args.max_bad_percent,
-                list_file=args.list,
+                list_file=listed,
             )
         except UserError as error:
             print(f"error: {error.message()}", file=sys.stderr)

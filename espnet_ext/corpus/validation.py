@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from espnet_ext.corpus.tables import (
+    MIN_UTTERANCE_S,
     TO_THE_END,
     Problem,
     Segments,
@@ -14,7 +15,7 @@ from espnet_ext.corpus.tables import (
     read_table,
 )
 from espnet_ext.errors import FormatError, MissingInputError, UserError
-from espnet_ext.files import atomic_write
+from espnet_ext.files import atomic_write, read_lines
 
 PathLike = Union[str, Path]
 
@@ -47,21 +48,21 @@ def validate_data_dir(
     Args:
         check_audio: Also open each audio file (headers and lengths).
         rate: Expected sampling rate in Hz; None takes the one of the first file.
-        max_bad_percent: Tolerated share of utterances with a fault of their own (empty
-            text, segment past the end, ...). Faults of the tables are never tolerated.
-        list_file: Where to write all problems, one a line.
+        max_bad_percent: Tolerated share of utterances that are bad themselves (empty
+            text, segment past the end, ...) or whose recording is (missing, truncated,
+            wrong rate, ...). Faults of the tables are never tolerated.
+        list_file: Where to write all problems, one a line; not written without one.
 
     Raises:
         FormatError: With the first problems and their number.
     """
     path = Path(path)
     found, facts = find_problems(path, check_audio=check_audio, rate=rate)
-    if list_file is not None:
+    if list_file is not None and found:
         with atomic_write(list_file) as file:
             file.writelines(f"{problem}\n" for problem in found)
-    bad = {problem.utterance for problem in found if problem.utterance}
-    tables_are_sound = all(problem.utterance for problem in found)
-    share = 100 * len(bad) / max(facts.utterances, 1)
+    tables_are_sound = all(problem.utterance or problem.recording for problem in found)
+    share = 100 * _bad_utterances(path, found) / max(facts.utterances, 1)
     if found and not (tables_are_sound and share <= max_bad_percent):
         shown = "\n".join(f"    {problem}" for problem in found[:SHOWN_PROBLEMS])
         if len(found) > SHOWN_PROBLEMS:
@@ -70,9 +71,25 @@ def validate_data_dir(
             f"{len(found)} problem(s), {share:.2f} % of the utterances:\n{shown}",
             where=path,
             expected=f"sound tables and at most {max_bad_percent:g} % bad utterances",
-            next_step=f"espnet-ext data validate --list FILE {path} writes all of them",
+            next_step=(
+                f"all of them: {list_file}"
+                if list_file
+                else f"espnet-ext data validate {path} writes a list of all"
+            ),
         )
     return facts
+
+
+def _bad_utterances(path: Path, problems: List[Problem]) -> int:
+    """How many utterances are bad, or in a bad recording."""
+    bad = {problem.utterance for problem in problems if problem.utterance}
+    recordings = {problem.recording for problem in problems if problem.recording}
+    if recordings and (path / "segments").is_file():
+        fields = (line.split() for line in read_lines(path / "segments"))
+        bad.update(f[0] for f in fields if len(f) > 1 and f[1] in recordings)
+    else:  # each recording is an utterance
+        bad |= recordings
+    return len(bad)
 
 
 def find_problems(
@@ -201,7 +218,8 @@ def _check_audio(
     ):
 
         def note(what: str, line: int = number) -> None:
-            problems.append(Problem(str(wav_scp.path), line, what))
+            where = str(wav_scp.path)
+            problems.append(Problem(where, line, what, recording=recording))
 
         try:
             file, channel = audio_of_entry(entry, wav_scp.path, number)
@@ -214,6 +232,9 @@ def _check_audio(
             continue
         info = known[file]
         lengths[recording] = info.duration_s
+        if info.duration_s < MIN_UTTERANCE_S:
+            what = f"{recording}: {info.duration_s:.4f} s of audio are too short; "
+            note(f"{what}expected at least {MIN_UTTERANCE_S} s")
         rate = rate or info.rate
         if info.rate != rate:
             note(f"{recording}: rate {info.rate} Hz; expected {rate} Hz")

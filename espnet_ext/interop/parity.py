@@ -7,13 +7,28 @@ from typing import Iterator, List, NamedTuple
 import numpy as np
 import torch
 
+from espnet_ext.asr.attention_model import AttentionModel
+from espnet_ext.asr.ctc_model import CtcModel
+from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
+from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.asr.search.time_sync import TimeSyncSearch
+from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import FormatError
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays, apply_rules, parameters_of
+from espnet_ext.layers.dropout import FeatureDropout
 
+# returnn_common and raw network experiments
+LOG_PROBS = r"out:(model_ProbsFromReadout.*|output/output_log_prob)"
+LOSSES = {
+    "full_sum": "full_sum",
+    "output/output_prob": "full_sum",
+    "ce": "ce",
+    "ctc": "ctc",
+}
 VALUE_LIMIT = 1e-4
 GRADIENT_LIMIT = 1e-3
+CONTRADICTION = " (the file's own encoder output and parameters give another value)"
 
 
 class Comparison(NamedTuple):
@@ -61,53 +76,169 @@ def _to_original_order(log_probs: np.ndarray, ids_K: np.ndarray) -> np.ndarray:
     return np.concatenate([log_probs[..., ids_K], log_probs[..., :1]], axis=-1)
 
 
-def compare_forward_backward(
-    reference: ReferenceModel, arrays: Arrays
-) -> Iterator[Comparison]:
-    """Encoder output, log-probabilities, losses per sequence, and all gradients."""
-    model = reference.model
-    data = torch.from_numpy(arrays["in:data"])
-    data_lens = torch.from_numpy(arrays["in:data_len"]).long()
-    labels = _to_our_labels(arrays["in:targets"], reference)
-    label_lens = torch.from_numpy(arrays["in:targets_len"]).long()
+def batch_of(arrays: Arrays, reference: ReferenceModel, prefix: str = ""):
+    """Features, their lengths, our labels and their lengths."""
+    return (
+        torch.from_numpy(arrays[f"{prefix}in:data"]),
+        torch.from_numpy(arrays[f"{prefix}in:data_len"]).long(),
+        _to_our_labels(arrays[f"{prefix}in:targets"], reference),
+        torch.from_numpy(arrays[f"{prefix}in:targets_len"]).long(),
+    )
 
-    frames, frame_lens = model.encode_frames(data, data_lens)
-    name = _single(arrays, r"out:model_encoder.*")
-    original_lens = arrays[f"size:{name[4:]}:1"]
+
+def _encoder_array(arrays: Arrays, prefix: str, size: int) -> str:
+    """Name of the encoder's output: three axes, the last of the encoder's size."""
+    names = [
+        name
+        for name, array in arrays.items()
+        if name.startswith(f"{prefix}out:")
+        and array.ndim == 3
+        and array.shape[-1] == size
+        and f"{prefix}size:{name[len(prefix) + 4:]}:1" in arrays
+    ]
+    preferred = [name for name in names if "enc" in name or "cond" in name]
+    if len(preferred) != 1:
+        raise FormatError(
+            f"{len(preferred)} arrays look like the encoder's output: {preferred}",
+            expected=f"exactly one {prefix}out:...enc... of dimension {size}",
+        )
+    return preferred[0]
+
+
+def compare_losses(
+    reference: ReferenceModel, arrays: Arrays, prefix: str = ""
+) -> Iterator[Comparison]:
+    """Encoder output, log-probabilities and losses per sequence; then all gradients.
+
+    Args:
+        reference: Its mode (training or evaluation) is left as it is.
+        arrays: Content of the file.
+        prefix: Of the names of this batch, ``set_a:`` for example.
+    """
+    model = reference.model
+    data, data_lens, labels, label_lens = batch_of(arrays, reference, prefix)
+    model.zero_grad()
+    if (
+        isinstance(model, AttentionModel)
+        and "grad:s_transformed/weight/param" not in arrays
+    ):
+        _cut_the_decoder_loop(model.decoder)
+    frames, frame_lens, outputs = model.encode_with_heads(data, data_lens)
+    name = _encoder_array(arrays, prefix, frames.size(2))
+    original_lens = arrays[f"{prefix}size:{name[len(prefix) + 4:]}:1"]
     yield Comparison(
-        "encoder lengths",
+        f"{prefix}encoder lengths",
         float(np.abs(frame_lens.numpy() - original_lens).max()),
         0.0,
     )
     valid = np.arange(frames.size(1))[None] < original_lens[:, None]
     yield Comparison(
-        "encoder output",
+        f"{prefix}encoder output",
         relative_error(frames.detach().numpy()[valid], arrays[name][valid]),
         VALUE_LIMIT,
     )
+    losses = {}
+    batch = (frame_lens, labels, label_lens)
+    if isinstance(model, TransducerModel):
+        am = model.joint_network.project_frames(frames, frame_lens)
+        yield from _compare_log_probs(reference, arrays, prefix, am, batch)
+        losses["full_sum"] = model.transducer_nll(am, *batch)
+    elif isinstance(model, AttentionModel):
+        losses["ce"] = model.cross_entropy(frames, *batch)
+    elif isinstance(model, CtcModel):
+        losses["ctc"] = model.top_nll(frames, *batch)
+    for number, nll in model.aux_ctc_nll(outputs, *batch).items():
+        losses[f"ctc_{number}"] = nll
+    start = f"{prefix}out:"
+    originals = {}  # our name of each loss to the array's
+    for array in arrays:
+        loss = array.removeprefix(start)
+        if array.startswith(start) and (
+            loss in LOSSES or re.fullmatch(r"ctc_\d+", loss)
+        ):
+            originals[LOSSES.get(loss, loss)] = array
+    expected = set(originals)
+    for loss in sorted(expected ^ set(losses)):
+        yield Comparison(f"{prefix}{loss} (only on one side)", np.inf, 0.0)
+    for loss in sorted(expected & set(losses)):
+        comparison = Comparison(
+            f"{prefix}{loss} of each sequence",
+            relative_error(
+                losses[loss].detach().numpy(),
+                _valid_positions(arrays[originals[loss]], label_lens),
+            ),
+            VALUE_LIMIT,
+        )
+        if not comparison.passed and _contradicts(
+            model, arrays, name, originals[loss], loss, batch
+        ):
+            comparison = comparison._replace(name=comparison.name + CONTRADICTION)
+        yield comparison
+    if any(name.startswith("grad:") for name in arrays):
+        sum(nll.sum() for nll in losses.values()).backward()
+        yield from _compare_gradients(reference, arrays)
 
-    am = model.joint_network.project_frames(frames, frame_lens)
-    lm = model.decoder(torch.nn.functional.pad(labels, (1, 0)))
-    log_probs = model.joint_network(am.unsqueeze(2), lm.unsqueeze(1)).detach().numpy()
+
+def _cut_the_decoder_loop(decoder: MlpAttentionDecoder) -> None:
+    """No gradient through LSTM state and attention, as in a file without theirs.
+
+    The original's gradients of attention models were dumped behind the decoder's loop:
+    what the readout gets out of the loop is a constant there.
+    """
+
+    def cut(_, arguments):
+        hidden_size = decoder.lstm.hidden_size
+        embedding_size = decoder.embedding.size(1)
+        sizes = (hidden_size, embedding_size, decoder.encoder_size)
+        hidden, embedded, context = arguments[0].split(sizes, dim=1)
+        return torch.cat([hidden.detach(), embedded, context.detach()], dim=1)
+
+    decoder.readout.register_forward_pre_hook(cut)
+
+
+def _valid_positions(loss: np.ndarray, label_lens: torch.Tensor) -> np.ndarray:
+    """Losses per label position with zeros after the end; others as they are."""
+    if loss.ndim == 1:
+        return loss
+    return loss * (np.arange(loss.shape[1]) <= label_lens.numpy()[:, None])
+
+
+def _contradicts(model, arrays, encoder_array, loss_array, loss, batch) -> bool:
+    """Whether a CTC loss of the file is not that of its own encoder output.
+
+    The original's CTC operation is not deterministic where a network has several such
+    losses; the value can then not be had from the arrays beside it.
+    """
+    number = loss.removeprefix("ctc_")
+    top = str(model.encoder.stage.layers) if hasattr(model.encoder, "stage") else ""
+    if number != top:
+        return False
+    frames = torch.from_numpy(arrays[encoder_array])
+    own = model.aux_ctc_nll([(int(top), frames)], *batch)[int(top)]
+    error = relative_error(own.detach().numpy(), arrays[loss_array])
+    return error > VALUE_LIMIT
+
+
+def _compare_log_probs(reference, arrays, prefix, am, batch) -> Iterator[Comparison]:
+    """Log-probabilities of all nodes of the lattice, where the file has them."""
+    pattern = re.escape(prefix) + LOG_PROBS
+    if not any(re.fullmatch(pattern, name) for name in arrays):
+        return
+    frame_lens, labels, label_lens = batch
+    model = reference.model
+    with torch.no_grad():
+        lm = model.decoder(torch.nn.functional.pad(labels, (1, 0)))
+        log_probs = model.joint_network(am.unsqueeze(2), lm.unsqueeze(1)).numpy()
     log_probs = _to_original_order(log_probs, reference.label_ids_K)
-    original = arrays[_single(arrays, r"out:model_ProbsFromReadout.*")]
+    original = arrays[_single(arrays, pattern)]
+    frames = np.arange(log_probs.shape[1]) < frame_lens.numpy()[:, None]
     positions = np.arange(log_probs.shape[2]) <= label_lens.numpy()[:, None]
-    nodes = valid[:, :, None] & positions[:, None, :]
+    nodes = frames[:, :, None] & positions[:, None, :]
     yield Comparison(
-        "log-probabilities",
+        f"{prefix}log-probabilities",
         relative_error(log_probs[nodes], original[nodes]),
         VALUE_LIMIT,
     )
-
-    nll = model.transducer_nll(am, frame_lens, labels, label_lens)
-    yield Comparison(
-        "full-sum loss of each sequence",
-        relative_error(nll.detach().numpy(), arrays["out:full_sum"]),
-        VALUE_LIMIT,
-    )
-    model.zero_grad()
-    nll.sum().backward()
-    yield from _compare_gradients(reference, arrays)
 
 
 def _compare_gradients(reference: ReferenceModel, arrays: Arrays):
@@ -118,6 +249,8 @@ def _compare_gradients(reference: ReferenceModel, arrays: Arrays):
         name: parameter.grad.numpy()
         for name, parameter in reference.model.named_parameters()
         if parameter.grad is not None
+        # what is not connected has no entry in the file
+        and (name in expected or bool(parameter.grad.any()))
     }
     for name in sorted(set(ours) ^ set(expected)):
         yield Comparison(f"gradient {name} (only on one side)", np.inf, 0.0)
@@ -190,17 +323,34 @@ def compare_beams(reference: ReferenceModel, arrays: Arrays) -> Iterator[Compari
                 )
 
 
+def compare_training(reference: ReferenceModel, arrays: Arrays) -> Iterator[Comparison]:
+    """Batches of the file in training mode (chunking), all dropouts zero."""
+    sets = [name.removesuffix("in:data") for name in arrays if name.endswith("in:data")]
+    reference.model.train()
+    for module in reference.model.modules():
+        if isinstance(module, FeatureDropout):
+            module.rate = 0.0
+        elif isinstance(module, WindowAttention):
+            module.weight_dropout = 0.0
+    for prefix in sorted(sets):
+        yield from compare_losses(reference, arrays, prefix)
+
+
 def compare(reference: ReferenceModel, arrays: Arrays) -> List[Comparison]:
     """Everything the file holds, recognised by its content.
 
     Raises:
-        FormatError: The file holds neither gradients nor beams.
+        FormatError: The file holds no kind of arrays that we know.
     """
-    if any(name.endswith(":labels") for name in arrays):
+    names = list(arrays)
+    if any(name.endswith(":labels") for name in names):
         return list(compare_beams(reference, arrays))
-    if any(name.startswith("grad:") for name in arrays):
-        return list(compare_forward_backward(reference, arrays))
+    if "in:data" in arrays:
+        return list(compare_losses(reference, arrays))
+    if any(name.endswith(":in:data") for name in names):
+        return list(compare_training(reference, arrays))
     raise FormatError(
-        "neither gradients (grad:...) nor beams (beamK:labels) are in the file",
+        "the file holds neither a batch (in:data), nor training batches "
+        "(SET:in:data), nor beams (beamK:labels)",
         expected="an array file as reference/parity/README.md describes",
     )

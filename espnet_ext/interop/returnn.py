@@ -88,17 +88,22 @@ def convolution(array: np.ndarray) -> np.ndarray:
     return array.transpose(3, 2, 0, 1)
 
 
+def depthwise(array: np.ndarray) -> np.ndarray:
+    """Filter [width, 1, features] to [features, 1, width]."""
+    return array.transpose(2, 1, 0)
+
+
 def gates(array: np.ndarray) -> np.ndarray:
     """Gate blocks of the last axis in our order, that axis first."""
     blocks = np.split(array, 4, axis=-1)
     return np.concatenate([blocks[g] for g in GATE_ORDER], axis=-1).T
 
 
-def _same(array: np.ndarray) -> np.ndarray:
+def same(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _label_rows(ids_K: np.ndarray, extra_rows: int, axis: int):
+def label_rows(ids_K: np.ndarray, extra_rows: int, axis: int):
     """Put the entries of original label k at our row ids[k] - 1 + extra_rows."""
 
     def rearrange(array: np.ndarray) -> np.ndarray:
@@ -119,57 +124,43 @@ def lstm_rules(original: str, ours: str) -> List[Rule]:
     ]
 
 
+def zoneout_rules(original: str, ours: str, input_size: int) -> List[Rule]:
+    """Rules of TensorFlow's LSTMCell: one kernel, gates input, cell-in, forget, output.
+
+    Its forget bias of 1 is added in the cell, in ours as well.
+    """
+
+    def reordered(array: np.ndarray) -> np.ndarray:
+        i, j, f, o = np.split(array, 4, axis=-1)
+        return np.concatenate([i, f, j, o], axis=-1).T
+
+    kernel = f"{original}/param_kernel"
+    return [
+        Rule(kernel, f"{ours}.weight_ih", lambda a: reordered(a[:input_size])),
+        Rule(kernel, f"{ours}.weight_hh", lambda a: reordered(a[input_size:])),
+        Rule(f"{original}/param_bias", f"{ours}.bias", reordered),
+    ]
+
+
+def class_rows(ids_K: np.ndarray, axis: int):
+    """Entries of [labels, blank] in our order: blank first, then by our ids."""
+
+    def rearrange(array: np.ndarray) -> np.ndarray:
+        rows = np.moveaxis(array, axis, 0)
+        result = np.empty_like(rows)
+        result[0] = rows[-1]
+        result[ids_K] = rows[:-1]
+        return result
+
+    return rearrange
+
+
 def linear_rules(original: str, ours: str, bias: bool = True) -> List[Rule]:
     """Rules of one Linear layer."""
     rules = [Rule(f"{original}/weight", f"{ours}.weight", transpose)]
     if bias:
-        rules.append(Rule(f"{original}/bias", f"{ours}.bias", _same))
+        rules.append(Rule(f"{original}/bias", f"{ours}.bias", same))
     return rules
-
-
-def blstm_encoder_rules(num_layers: int, num_convolutions: int) -> List[Rule]:
-    """Rules of ConvBlstmEncoder."""
-    rules = []
-    for i in range(num_convolutions):
-        original = f"encoder/pre_conv_net/conv{i}"
-        ours = f"encoder.conv_front.convolutions.{i}"
-        rules.append(Rule(f"{original}/filter", f"{ours}.weight", convolution))
-        rules.append(Rule(f"{original}/bias", f"{ours}.bias", _same))
-    for i in range(num_layers):
-        for short, name in (("fw", "forward_lstm"), ("bw", "backward_lstm")):
-            rules += lstm_rules(
-                f"encoder/layers/{i}/{short}", f"encoder.layers.{i}.{name}"
-            )
-    return rules
-
-
-def transducer_decoder_rules(ids_K: np.ndarray) -> List[Rule]:
-    """Rules of LstmTransducerDecoder with MaxoutReadout.
-
-    The embedding gets a zero row for blank, which is never looked up.
-    """
-    joint = "decoder.joint_network"
-    return [
-        Rule("lm/embed/weight", "decoder.embedding", _label_rows(ids_K, 1, 0)),
-        Rule("lm/embed/bias", "decoder.embedding_bias", _same),
-        *lstm_rules("lm/lstm", "decoder.lstm"),
-        *linear_rules("enc_ctx", f"{joint}.attention.key"),
-        *linear_rules("att_query", f"{joint}.attention.query", bias=False),
-        *linear_rules("readout_in_am", f"{joint}.readout_am", bias=False),
-        *linear_rules("readout_in_lm", f"{joint}.readout_lm", bias=False),
-        Rule("readout_in_bias", f"{joint}.readout_bias", _same),
-        Rule(
-            "out_nb_label_logits/weight",
-            f"{joint}.label_output.weight",
-            _label_rows(ids_K, 0, 1),
-        ),
-        Rule(
-            "out_nb_label_logits/bias",
-            f"{joint}.label_output.bias",
-            _label_rows(ids_K, 0, 0),
-        ),
-        *linear_rules("out_emit_logit", f"{joint}.emission_output"),
-    ]
 
 
 def apply_rules(arrays: Arrays, rules: List[Rule], partial: bool = False) -> Arrays:
@@ -213,6 +204,12 @@ def load_parameters(
     """
     ours = apply_rules(arrays, rules)
     parameters = dict(model.named_parameters())
+    # statistics of BatchNorm are buffers; the others are our own bookkeeping
+    parameters.update(
+        (name, buffer)
+        for name, buffer in model.named_buffers()
+        if name.endswith(("running_mean", "running_var"))
+    )
     problems = [f"{name} is not set" for name in sorted(set(parameters) - set(ours))]
     for name, array in ours.items():
         if name not in parameters:

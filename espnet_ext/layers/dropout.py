@@ -9,7 +9,7 @@ Source: reference/training.md section 8; RETURNN ``DropoutLayer`` noise shape.
 
 import torch
 
-MASKS = ("shared", "elementwise")
+MASKS = ("shared", "elementwise", "whole")
 
 
 class FeatureDropout(torch.nn.Module):
@@ -19,7 +19,8 @@ class FeatureDropout(torch.nn.Module):
         rate: Probability that a feature is set to zero; the others are scaled by
             1 / (1 - rate). Identity in evaluation mode.
         mask: ``shared`` draws one mask of shape [F] for all other axes (the
-            original), ``elementwise`` an independent one for every element.
+            original), ``elementwise`` an independent one for every element, ``whole``
+            a single number: everything is dropped or everything is scaled.
     """
 
     def __init__(self, rate: float, mask: str = "shared"):
@@ -37,7 +38,8 @@ class FeatureDropout(torch.nn.Module):
             return x
         if self.mask == "elementwise":
             return torch.nn.functional.dropout(x, self.rate)
-        keep = x.new_empty(x.size(-1)).bernoulli_(1.0 - self.rate)
+        size = 1 if self.mask == "whole" else x.size(-1)
+        keep = x.new_empty(size).bernoulli_(1.0 - self.rate)
         return x * (keep / (1.0 - self.rate))
 
     def extra_repr(self) -> str:

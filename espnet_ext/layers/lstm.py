@@ -9,6 +9,7 @@ cell-in, output (RETURNN: cell-in, input, forget, output; the importer reorders)
 from typing import Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 
 from espnet_ext.layers.init import glorot_uniform_
 
@@ -21,12 +22,17 @@ class Lstm(torch.nn.Module):
     Args:
         input_size: F.
         hidden_size: H.
+        recurrent_dropout: Rate of elementwise dropout on the recurrent matrix in
+            training, one mask for all frames (``declstmwdrop``).
     """
 
-    def __init__(self, input_size: int, hidden_size: int):
+    def __init__(
+        self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0
+    ):
         super().__init__()
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.recurrent_dropout = recurrent_dropout
         self.weight_ih = torch.nn.Parameter(torch.empty(4 * hidden_size, input_size))
         self.weight_hh = torch.nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias = torch.nn.Parameter(torch.zeros(4 * hidden_size))
@@ -37,6 +43,12 @@ class Lstm(torch.nn.Module):
         """Initial state (h, c) of zeros, each [1, B, H]."""
         zeros = self.bias.new_zeros(1, batch_size, self.hidden_size)
         return zeros, zeros
+
+    def recurrent_weight(self) -> torch.Tensor:
+        """The recurrent matrix [4H, H], in training with its dropout."""
+        if self.training and self.recurrent_dropout > 0.0:
+            return F.dropout(self.weight_hh, self.recurrent_dropout)
+        return self.weight_hh
 
     def forward(
         self, x_BTF: torch.Tensor, state: Optional[State] = None
@@ -55,7 +67,7 @@ class Lstm(torch.nn.Module):
         state = (state[0].to(x_BTF.dtype), state[1].to(x_BTF.dtype))
         weights = [
             self.weight_ih,
-            self.weight_hh,
+            self.recurrent_weight(),
             self.bias,
             torch.zeros_like(self.bias),
         ]

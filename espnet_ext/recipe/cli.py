@@ -8,6 +8,8 @@ from espnet_ext.errors import run_main
 from espnet_ext.files import disk_full_is_a_user_error
 from espnet_ext.recipe import config, parse, state
 from espnet_ext.recipe.context import Context, with_log
+from espnet_ext.recipe.databases import with_owned_tests
+from espnet_ext.recipe.experiment import with_experiment
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.log import StageLog, seconds
 from espnet_ext.recipe.options import LAST_STAGE, RecipeOptions
@@ -26,10 +28,12 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def run_recipe(options: RecipeOptions) -> int:
     """Run the stages that the options select and that are not finished yet."""
-    layout = Layout(options)
+    options = with_owned_tests(options, StageLog(None, "recipe").info)
     skipped = parse.skipped_stages(options)
     last = min(options.stop_stage, LAST_STAGE)
     selected = [n for n in range(options.stage, last + 1) if n not in skipped]
+    options = with_experiment(options, selected)
+    layout = Layout(options)
     config.check_all(options, selected)
     start = time.monotonic()
     context = Context(options, layout, StageLog(None, "recipe"))

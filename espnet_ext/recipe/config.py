@@ -9,16 +9,14 @@ import re
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
-import yaml
-
-from espnet_ext.errors import FormatError, MissingInputError, OptionError
+from espnet_ext import strict_yaml
+from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
 from espnet_ext.recipe.context import words
 from espnet_ext.recipe.options import RecipeOptions
 
 OPTION = re.compile(r"""["']--([a-z][a-z0-9_]*)(?:\{\w+\})?(_conf)?["']""")
 CHOICE = re.compile(r"""ClassChoices\(\s*(?:name=)?["'](\w+)["']""")
-NUMBER_AS_TEXT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 TRAIN_SOURCES = {
     "espnet2": ("tasks/abs_task.py", "tasks/asr.py", "train/trainer.py"),
     "espnet_ext": ("tasks/*.py", "train/*.py", "bin/asr_train.py"),
@@ -36,24 +34,6 @@ RESERVED = {
 }
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that stands twice, which YAML readers take silently."""
-
-
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> Dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        if key_node.value in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{key_node.value!r} stands twice", key_node.start_mark
-            )
-        seen.add(key_node.value)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def load_yaml(path: Path) -> Dict[str, Any]:
     """A mapping read from a YAML file.
 
@@ -62,49 +42,7 @@ def load_yaml(path: Path) -> Dict[str, Any]:
         FormatError: Not YAML, a key twice, no mapping, or a number that YAML takes for
             text (1e-3); with its line.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        close = nearest(path.name, [file.name for file in path.parent.glob("*.yaml")])
-        raise MissingInputError(
-            "configuration file not found",
-            where=path,
-            next_step=f"did you mean {path.with_name(close)}?" if close else None,
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"cannot be read: {error}", where=path) from None
-    try:
-        content = yaml.load(text, Loader=_UniqueKeys)  # a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = path if mark is None else f"{path} line {mark.line + 1}"
-        problem = getattr(error, "problem", None) or str(error)
-        raise FormatError(
-            f"not valid YAML: {problem}", where=where, expected="key: value"
-        ) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise FormatError(
-            f"holds {type(content).__name__}", where=path, expected="key: value lines"
-        )
-    for name, value in flatten(content).items():
-        if isinstance(value, str) and NUMBER_AS_TEXT.fullmatch(value):
-            raise FormatError(
-                f"{name}: {value} is text to YAML",
-                where=f"{path} line {_line_of(text, name.split('.')[-1])}",
-                expected="a number with a dot and a sign, such as 1.0e-3",
-            )
-    return content
-
-
-def _line_of(text: str, key: str) -> int:
-    pattern = re.compile(rf"""(^|[\s{{,])["']?{re.escape(key)}["']?\s*:""")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if pattern.search(line):
-            return number
-    return 1
+    return strict_yaml.load(path).content
 
 
 def flatten(content: Any, prefix: str = "") -> Dict[str, Any]:
@@ -143,11 +81,10 @@ def check_config(
         MissingInputError, FormatError: As load_yaml.
         OptionError: An unknown key, with its line and the nearest valid one.
     """
-    content = load_yaml(path)
+    document = strict_yaml.load(path)
     valid = known_keys(sources)
-    text = Path(path).read_text(encoding="utf-8")
-    for key, value in content.items():
-        where = f"{path} line {_line_of(text, str(key))}"
+    for key, value in document.content.items():
+        where = document.where(key)
         if valid and key not in valid:
             close = nearest(str(key), valid)
             raise OptionError(

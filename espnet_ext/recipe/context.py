@@ -5,7 +5,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from espnet_ext.errors import OptionError
 from espnet_ext.recipe.layout import Layout
@@ -53,10 +53,3 @@ def write_spec(path: Path, spec: Dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(spec, ensure_ascii=False), encoding="utf-8")
     return path
-
-
-def split(items: Sequence[Any], parts: int) -> List[List[Any]]:
-    """Cut a sequence into at most ``parts`` runs of nearly equal length, none empty."""
-    parts = max(1, min(parts, len(items)))
-    cuts = [len(items) * part // parts for part in range(parts + 1)]
-    return [list(items[a:b]) for a, b in zip(cuts, cuts[1:])]

@@ -17,28 +17,12 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 import soundfile
 
-from espnet_ext.corpus.audio import read_segment
-from espnet_ext.errors import AudioError, run_main
+from espnet_ext.corpus.cuts import Cut, pcm_samples
+from espnet_ext.errors import run_main
 from espnet_ext.files import atomic_write, disk_full_is_a_user_error
 from espnet_ext.progress import report
 
 REPORT_INTERVAL_S = 0.5
-PCM_MAX = 32767
-
-
-def resample(samples: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
-    """Change the sampling rate; ``from_hz`` may be the true rate times a speed."""
-    if from_hz == to_hz:
-        return samples
-    import soxr
-
-    return soxr.resample(samples, from_hz, to_hz)
-
-
-def to_pcm(samples: np.ndarray) -> np.ndarray:
-    """float in [-1, 1] as int16; what resampling lifts beyond that is clipped."""
-    scaled = np.rint(samples * (PCM_MAX + 1))
-    return np.clip(scaled, -PCM_MAX - 1, PCM_MAX).astype(np.int16)
 
 
 def write_utterance(
@@ -47,8 +31,8 @@ def write_utterance(
     """Cut, resample and write one utterance.
 
     Args:
-        item: ``audio``, ``channel``, ``start_s``, ``end_s`` (or None) in the time of
-            the perturbed speech, ``speed``, and ``out`` for the file to write.
+        item: The fields of ``corpus.cuts.Cut`` but the rate, ``id``, and ``out`` for
+            the file to write.
         rate: Sampling rate of the output, Hz.
         keep_existing: Leave a whole file of an interrupted run as it is.
 
@@ -58,14 +42,8 @@ def write_utterance(
     out = Path(item["out"])
     pcm = _existing(out, rate) if keep_existing else None
     if pcm is None:
-        speed = item["speed"]
-        end_s = None if item["end_s"] is None else item["end_s"] * speed
-        samples, source_hz = read_segment(
-            item["audio"], item["channel"], item["start_s"] * speed, end_s
-        )
-        pcm = to_pcm(resample(samples, source_hz * speed, rate))
-        if len(pcm) == 0:
-            raise AudioError("the utterance has no samples", where=item["id"])
+        cut = Cut(item["audio"], item["channel"], item["parts"], item["speed"], rate)
+        pcm = pcm_samples(cut)
         _write(out, pcm, rate)
     return len(pcm), zlib.crc32(pcm.tobytes())
 

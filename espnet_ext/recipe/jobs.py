@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Sequence
 
+from espnet_ext.corpus.shards import cores
 from espnet_ext.errors import DiskFullError, StageFailedError
 from espnet_ext.progress import REPORT_VARIABLE, Progress, read_report
 
@@ -62,11 +63,6 @@ class _Child:
     started: float
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def run_jobs(
     jobs: Sequence[Job], *, parallel: int, label: str, keep_logs: bool = False
 ) -> Dict[str, float]:
@@ -108,7 +104,7 @@ def run_jobs(
                     took[child.job.name] = time.monotonic() - child.started
                     _append(child.job.log, f"{ENDED} with status {status}")
                     if status != 0:
-                        raise _failure(child.job, status)
+                        raise failure(child.job, status)
                     finished += child.job.weight
                 progress.update(*_state(finished, running))
                 if running:
@@ -216,7 +212,8 @@ def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> List[str]:
     return [line for line in said if not line.startswith(ENDED)][-lines:]
 
 
-def _failure(job: Job, status: int) -> Exception:
+def failure(job: Job, status: int) -> Exception:
+    """The error that says why a job failed, by the end of its log."""
     tail = log_tail(job.log)
     named = [n for n, line in enumerate(tail) if line.startswith("error: ")]
     tail = tail[named[-1] :] if named else tail  # the child has said it well

@@ -45,7 +45,8 @@ class Layout:
     def __init__(self, options: RecipeOptions):
         self.options = options
         sets = CORPUS_SETS[options.corpus or "ldc"]
-        self.data = Path("data")
+        # your own sets are only read, and what is made of them lies apart
+        self.data = Path(options.dumpdir, "data") if options.datadir else Path("data")
         self.dump = Path(options.dumpdir) / "raw"
         self.exp = Path(options.expdir)
         self.unperturbed_train_set = options.train_set or sets.train
@@ -56,6 +57,17 @@ class Layout:
         self.test_sets: List[str] = (options.test_sets or sets.tests).split()
         if not self.test_sets:
             raise OptionError("there is no test set", where="--test_sets")
+
+    @property
+    def trains(self) -> bool:
+        """Whether a model is trained at all, or only used."""
+        return not (self.options.skip_train or self.options.download_model)
+
+    @property
+    def sets(self) -> List[str]:
+        """The sets whose audio is dumped, each once."""
+        trained = [self.train_set, self.valid_set] if self.trains else []
+        return list(dict.fromkeys([*trained, *self.decode_sets]))
 
     @property
     def decode_sets(self) -> List[str]:
@@ -74,7 +86,7 @@ class Layout:
 
     @property
     def token_root(self) -> Path:
-        """data/[<lang>_]token_list"""
+        """data/[<lang>_]token_list (with --datadir: <dumpdir>/data/...)"""
         return self.data / "_".join([*self._language, "token_list"])
 
     @property

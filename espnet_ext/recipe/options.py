@@ -43,7 +43,9 @@ class RecipeOptions:
     stage: int = _general(1, "first stage; finished ones are still skipped")
     stop_stage: int = _general(10000, "last stage")
     skip_stages: str = _general("", "stages to leave out, for example '6 7 8'")
-    skip_data_prep: bool = _general(False, "leave out stages 1-5")
+    skip_data_prep: bool = _general(
+        False, "leave out stages 1-5; with --datadir only local/data.sh"
+    )
     skip_train: bool = _general(False, "leave out stages 2 and 4-11")
     skip_eval: bool = _general(False, "leave out stages 12-13")
     skip_packing: bool = _general(True, "leave out stage 14")
@@ -53,6 +55,10 @@ class RecipeOptions:
     ngpu: int = _general(1, "GPUs for training (0: CPU)")
     num_nodes: int = _general(1, "machines for training; only 1 here")
     nj: int = _general(32, "parallel jobs of data preparation and statistics")
+    cluster: str = _option(
+        "local", "General", "where stage 3 writes audio", ("local", "slurm")
+    )
+    slurm_opts: str = _general("", "of its jobs: 'queue=short account=me memory=4GB'")
     inference_nj: int = _general(32, "parallel jobs of decoding")
     gpu_inference: bool = _general(False, "decode on the GPU")
     dumpdir: str = _general("dump", "directory for formatted data")
@@ -61,13 +67,18 @@ class RecipeOptions:
 
     corpus: str = _data("", "corpora to train and test on (empty: ldc)", CORPORA)
     size: str = _data("demo", "size of the embedded corpus", ("demo", "tiny"))
+    datadir: str = _data("", "folder of your own data directories, only read")
     train_set: str = _data("", "training set (empty: as the corpus has it)")
     valid_set: str = _data("", "validation set (empty: as the corpus has it)")
     test_sets: str = _data("", "test sets, blank-separated (empty: the corpus's)")
     local_data_opts: str = _data("", "options passed on to local/data.sh")
     speed_perturb_factors: str = _data("", "for example '0.9 1.0 1.1'")
     feats_type: str = _data("raw", "only raw: features are part of the model")
-    audio_format: str = _data("flac", "format of the dumped audio", ("flac", "wav"))
+    audio_format: str = _data(
+        "flac",
+        "format of the dumped audio; segments: none is dumped, the source is read",
+        ("flac", "wav", "segments"),
+    )
     fs: str = _data("16k", "sampling rate of the dumped audio, for example 8k")
     min_wav_duration: float = _data(0.1, "shorter training utterances are dropped, s")
     max_wav_duration: float = _data(20.0, "longer training utterances are dropped, s")
@@ -81,7 +92,11 @@ class RecipeOptions:
     bpemode: str = _tokens(
         "unigram", "kind of BPE", ("unigram", "bpe", "word", "char", "subword_nmt")
     )
-    bpe_train_text: str = _tokens("", "text of the BPE (empty: the training text)")
+    bpe_train_text: str = _tokens(
+        "", "texts of the BPE, utterance id first (empty: the training text)"
+    )
+    bpe_codes: str = _tokens("", "merges to use instead of learning (subword_nmt)")
+    bpe_vocab: str = _tokens("", "their vocabulary as RETURNN has it (subword_nmt)")
     bpe_input_sentence_size: int = _tokens(100000000, "sentences read for the BPE")
     bpe_nlsyms: str = _tokens("", "file or comma list of symbols kept whole")
     bpe_char_cover: float = _tokens(1.0, "share of characters that BPE covers")
@@ -99,7 +114,10 @@ class RecipeOptions:
     lm_stats_dir: str = _lm("", "its statistics directory")
     lm_config: str = _lm("", "its training configuration")
     lm_args: str = _lm("", "options passed on to lm_train")
-    lm_train_text: str = _lm("", "its text (empty: dumpdir/raw/lm_train.txt)")
+    lm_train_text: str = _lm(
+        "", "its texts, utterance id first (empty: data/lm/text, or the transcripts)"
+    )
+    lm_max_same_text: int = _lm(0, "a sentence counts this often at most (0: always)")
     lm_dev_text: str = _lm("", "its validation text (empty: the valid set's)")
     lm_test_text: str = _lm("", "text for its perplexity (empty: first test set's)")
     lm_fold_length: int = _lm(150, "fold length of lm_train")
@@ -109,8 +127,13 @@ class RecipeOptions:
     asr_tag: str = _asr("", "name of the experiment (empty: from its settings)")
     asr_exp: str = _asr("", "its directory (empty: expdir/asr_<asr_tag>)")
     asr_stats_dir: str = _asr("", "directory of stage 10 (empty: from the settings)")
+    exp: str = _asr(
+        "", "experiment by name, instead of asr_config: espnet-ext exp list"
+    )
     asr_config: str = _asr("", "training configuration, for example conf/....yaml")
-    asr_args: str = _asr("", "options passed on to asr_train; they are in the name")
+    asr_args: str = _asr(
+        "", "for asr_train, in the name; encoder.dropout=0.2 sets one value"
+    )
     seed: str = _asr("", "seed of stage 11, part of the name (empty: ESPnet's)")
     pretrained_model: str = _asr("", "init_param: file[:src[:dst[:exclude]]]")
     ignore_init_mismatch: bool = _asr(False, "drop pretrained weights that do not fit")
@@ -134,7 +157,10 @@ class RecipeOptions:
     batch_size: int = _decoding(1, "utterances decoded at once")
     download_model: str = _decoding("", "packed model (zip) or model zoo tag to decode")
     scorer: str = _decoding(
-        "auto", "auto: sclite where present", ("auto", "sclite", "builtin")
+        "auto", "auto: sclite where present", ("auto", "sclite", "builtin", "both")
+    )
+    word_rules: str = _decoding(
+        "kaldi", "words that hub5 scoring is given", ("kaldi", "rwth")
     )
     score_opts: str = _decoding("", "only empty: scoring follows the hub5 rules")
     local_score_opts: str = _decoding("", "options passed on to local/score.sh")

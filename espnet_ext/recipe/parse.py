@@ -21,6 +21,7 @@ ONLY = {
     "score_opts": ("", "sclite gets the options of the hub5 rules (stage 13)"),
     "skip_upload_hf": (True, "stage 15 (upload) is not part of this recipe"),
 }
+REPLACES = {"exp": ("asr_config", "inference_config"), "asr_config": ("exp",)}
 
 
 def parse(argv: Sequence[str]) -> RecipeOptions:
@@ -52,6 +53,9 @@ def parse(argv: Sequence[str]) -> RecipeOptions:
             if not rest:
                 raise OptionError(f"option --{name} needs a value", next_step=SEE_HELP)
             value = rest.pop(0)
+        # of an experiment's name and files that say the same the later one counts
+        for other in REPLACES.get(name, ()):
+            given.pop(other, None)
         given[name] = _convert(name, value)
     options = RecipeOptions(**given)
     check(options)
@@ -110,6 +114,16 @@ def check(options: RecipeOptions) -> None:
         raise OptionError("must be at least 0", where="--ngpu")
     if options.seed and not options.seed.isdigit():
         raise OptionError(f"{options.seed!r} is not a whole number", where="--seed")
+    if options.datadir:  # it may hold any number of sets
+        used_alone = options.skip_train or options.download_model
+        needed = ("train_set", "valid_set", "test_sets")[2 if used_alone else 0 :]
+        for name in needed:
+            if not getattr(options, name).strip():
+                raise OptionError(
+                    f"--datadir needs --{name}",
+                    where=f"--datadir {options.datadir}",
+                    expected='--train_set X --valid_set Y --test_sets "Z"',
+                )
     sampling_rate(options)
     skipped_stages(options)
 
@@ -155,7 +169,7 @@ def skipped_stages(options: RecipeOptions) -> Dict[int, str]:
         if not 1 <= int(word) <= LAST_STAGE:
             _refuse_stage(int(word), "--skip_stages")
         skip([int(word)], "--skip_stages")
-    if options.skip_data_prep:
+    if options.skip_data_prep and not options.datadir:
         skip(range(1, 6), "--skip_data_prep true")
     if options.skip_train or options.download_model:
         reason = "--download_model" if options.download_model else "--skip_train true"

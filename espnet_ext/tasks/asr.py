@@ -12,6 +12,7 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks import asr
 from espnet2.tasks.asr import ASRTask
+from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
@@ -76,10 +77,42 @@ def check_plugin_options(args: argparse.Namespace) -> None:
                 )
 
 
+def check_regime(args: argparse.Namespace) -> None:
+    """Refuse to train with parts of the original's regime that do not exist yet.
+
+    Raises:
+        OptionError: Names them; ignoring them would train something else silently.
+    """
+    wanted = sorted(getattr(args, "regime_conf", None) or {})
+    if wanted and not args.collect_stats:
+        raise OptionError(
+            f"regime_conf: not implemented yet: {', '.join(wanted)}",
+            next_step="espnet-ext exp check NAME lists all that an experiment needs",
+        )
+
+
 class TransducerTask(ASRTask):
     """ASRTask with our trainer and a check of the model's options."""
 
     trainer = ProgressTrainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """ASRTask's options, and two mappings that ``--exp`` writes."""
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group(description="Experiments by name")
+        group.add_argument(
+            "--experiment_conf",
+            action=NestedDictAction,
+            default={},
+            help="Name, fidelity and behaviour version; a record, changes nothing",
+        )
+        group.add_argument(
+            "--regime_conf",
+            action=NestedDictAction,
+            default={},
+            help="Order, batches and control of the original's training",
+        )
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -89,6 +122,7 @@ class TransducerTask(ASRTask):
         and a CPU computes many times slower. Threads take the setting over from the
         one that starts them, so it is made before the first large operation.
         """
+        check_regime(args)
         torch.set_flush_denormal(True)
         super().main_worker(args)
 

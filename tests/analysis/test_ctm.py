@@ -1,6 +1,6 @@
 import pytest
 
-from espnet_ext.analysis.ctm import is_scored, make_ctm, write_ctm
+from espnet_ext.analysis.ctm import is_scored, make_ctm, split_letters, write_ctm
 from espnet_ext.analysis.kaldi_text import CoverageError
 from espnet_ext.errors import FormatError, MissingInputError
 
@@ -30,11 +30,43 @@ def test_other_words_are_scored(word):
     assert is_scored(word)
 
 
+def test_the_originals_rules_leave_out_noise_tags_alone():
+    words = "uh [noise] th- <unk> yes".split()
+    assert [w for w in words if is_scored(w, "rwth")] == ["uh", "th-", "yes"]
+
+
+def test_letters_written_as_one_word_become_the_words_of_the_reference():
+    """Kaldi's scoring splits u._c._l._a. into four words of the CTM."""
+    assert split_letters("u._c._l._a. t._v.s p._c.'s") == [
+        *("u.", "c.", "l.", "a.", "t.", "v.s", "p.", "c.'s")
+    ]
+    assert split_letters("a_b i. okay_1 ._. x._") == "a_b i. okay_1 ._. x._".split()
+
+
 def test_a_ctm_line_has_times_in_milliseconds_and_a_confidence(experiment, tmp_path):
     data, hyp = experiment / "data/hub", experiment / "exp/asr_x/decode/hub/text"
     write_ctm(make_ctm(data, hyp), tmp_path / "ctm")
     first = (tmp_path / "ctm").read_text().splitlines()[0]
     assert first == "en_1 A 0.000 0.450 he 0.99"
+
+
+def test_without_segments_each_recording_is_an_utterance(experiment):
+    data, hyp = experiment / "data/hub", experiment / "exp/asr_x/decode/hub/text"
+    for name in ("segments", "text", "utt2spk"):
+        (data / name).unlink()
+    hyp.write_text("en_1-A yes he is here\nen_1-B\nsw_2-A fact\n")
+    words = make_ctm(data, hyp)
+    last = [(word.file, word.channel, word.word) for word in words][-2:]
+    assert last == [("en_1", "A", "here"), ("sw_2", "A", "fact")]
+    assert words[0].duration == pytest.approx(0.9 * 4 / 4)  # the audio has 4 s
+
+
+def test_a_segment_without_an_end_lasts_as_long_as_its_audio(experiment):
+    data, hyp = experiment / "data/hub", experiment / "exp/asr_x/decode/hub/text"
+    lines = (data / "segments").read_text().replace("en_1-A 0 2", "en_1-A 1 -1")
+    (data / "segments").write_text(lines)
+    words = make_ctm(data, hyp)
+    assert words[0].duration == pytest.approx(0.9 * 3 / 4)  # from 1 s to 4 s
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import pytest
 from espnet_ext.analysis import hub5, sclite
 from espnet_ext.analysis.hub5 import CtmError, score_hub5
 from espnet_ext.analysis.sclite import read_raw
+from espnet_ext.analysis.tables import system_table
 from espnet_ext.errors import FormatError
 from tests.analysis.cases import WORDS, glm_sources, write_case
 from tests.analysis.nist import nist_programs
@@ -36,6 +37,24 @@ def test_nists_own_example_gives_its_published_figures():
     for speaker, counts in score.by_speaker().items():
         values = counts.values()
         assert table[speaker] == (*values[:6], counts.errors, values[6])
+
+
+@pytest.mark.parametrize("name", ["lvc_hyp.ctm", "lvc_hyp2.ctm"])
+def test_percentages_by_speaker_are_those_of_nists_recorded_report(name):
+    score = score_hub5(
+        shared_file("data/sctk/lvc_refe.stm"),
+        shared_file(f"data/sctk/{name}"),
+        shared_file("data/sctk/example.glm"),
+    )
+    report = shared_file(f"data/sctk/test1-expected/{name}.filt.sys").read_text()
+
+    def rows(text):
+        lines = [line.replace("|", " ").split() for line in text.splitlines()]
+        names = ("2347-", "3129-", "Sum/A")
+        return [line for line in lines if line and line[0][:5] in names]
+
+    assert rows(system_table(score, name)) == rows(report)
+    assert len(rows(report)) == 5
 
 
 def test_the_tiny_case_gives_the_recorded_figures_by_category():

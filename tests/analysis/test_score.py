@@ -5,7 +5,7 @@ import pytest
 
 from espnet_ext.analysis import score as score_module
 from espnet_ext.analysis.kaldi_text import CoverageError
-from espnet_ext.analysis.score import score_experiment, score_set
+from espnet_ext.analysis.score import ScorersDisagree, score_experiment, score_set
 from espnet_ext.errors import MissingInputError, OptionError
 from tests.analysis.nist import nist_programs
 from tests.shared import shared_file
@@ -66,6 +66,74 @@ def test_the_expected_errors_are_counted(experiment):
     total = hub.hub5.total
     assert (total.substitutions, total.deletions, total.insertions) == (2, 2, 0)
     assert (plain.wer.total.words, plain.wer.total.errors) == (4, 3)
+
+
+def test_a_hesitation_counts_by_the_original_rules_alone(experiment):
+    """Recognised: "he was here uh" for "he is (uh) here", and a "th-" too many."""
+    kaldi, rwth = (
+        run(experiment, scorer="builtin", word_rules=rules)[0].hub5
+        for rules in ("kaldi", "rwth")
+    )
+    assert rwth.total.insertions == kaldi.total.insertions + 2
+    assert "rwth rules" in rwth.version and "kaldi rules" in kaldi.version
+    with pytest.raises(OptionError, match="kaldi or rwth"):
+        run(experiment, scorer="builtin", word_rules="sclite")
+
+
+def test_letters_in_fishers_way_equal_the_dotted_ones_of_the_reference(experiment):
+    hub = experiment / "data/hub"
+    stm = (
+        (hub / "stm")
+        .read_text()
+        .replace("HE IS (%HESITATION) HERE", "THE U. S. T. V.S")
+    )
+    (hub / "stm").write_text(stm)
+    hyp = experiment / "exp/asr_x/decode/hub/text"
+    hyp.write_text(hyp.read_text().replace("he was here uh", "the u._s. t._v.s"))
+    for scorer in ("builtin", "sclite"):
+        if scorer == "sclite":
+            nist_programs()
+        hub_score, _ = run(experiment, scorer=scorer)
+        first = [s for s in hub_score.hub5.segments if s.speaker == "en_1_a"]
+        assert [(s.counts.words, s.counts.errors) for s in first] == [(5, 0)]
+
+
+def test_both_scorers_side_by_side_give_nists_figures_or_stop(experiment, monkeypatch):
+    nist_programs()
+    both = run(experiment, scorer="both")
+    assert {part.scorer for s in both for part in (s.wer, s.cer)} == {"sclite"}
+    assert numbers(both) == numbers(run(experiment, scorer="sclite"))
+
+    def wrong(transcripts):
+        changed = {key: "zz" for key in transcripts.hypotheses}
+        return score_transcripts(transcripts._replace(hypotheses=changed))
+
+    score_transcripts = score_module.wer.score_transcripts
+    monkeypatch.setattr(score_module.wer, "score_transcripts", wrong)
+    with pytest.raises(ScorersDisagree, match="en_1-A_000000-000200: sclite"):
+        run(experiment, scorer="both")
+
+
+def test_speakers_have_a_table_with_nists_counts(experiment):
+    nist_programs()
+    run(experiment, scorer="sclite")
+    decode = experiment / "exp/asr_x/decode"
+    with open(decode / "speakers.csv", newline="") as file:
+        records = list(csv.DictReader(file))
+    raw = (decode / "hub/score_hub5/hyp.ctm.filt.raw").read_text().splitlines()
+    rows = [line.replace("|", " ").split() for line in raw]
+    table = {
+        row[0]: row[1:7] for row in rows if row and row[0][:5] in ("en_1_", "sw_2_")
+    }
+    names = "sentences words correct substitutions deletions insertions".split()
+    found = {
+        r["speaker"]: [r[name] for name in names]
+        for r in records
+        if (r["set"], r["metric"]) == ("hub", "hub5")
+    }
+    assert found == table and len(table) == 3
+    (allison,) = [r for r in records if r["speaker"] == "allison"]
+    assert (allison["words"], allison["errors"]) == ("4", "3")
 
 
 def test_espnets_files_are_written(experiment, capsys):

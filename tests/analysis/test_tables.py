@@ -35,10 +35,9 @@ def test_a_set_without_reference_words_has_no_rate():
 def test_results_md_has_the_environment_then_a_table_a_metric(tmp_path):
     rows = [row(), row(subset="swb"), row(metric="WER"), row(metric="CER")]
     write_results_markdown(
-        rows,
+        {"decode": rows, "decode_beam": [row()]},
         tmp_path / "RESULTS.md",
         exp="asr_x",
-        decode="decode",
         environment={"date": "today", "python version": "3.12"},
         note="synthetic speech",
     )
@@ -49,6 +48,7 @@ def test_results_md_has_the_environment_then_a_table_a_metric(tmp_path):
     positions = [text.index(part) for part in order]
     assert positions == sorted(positions)
     assert "|decode/hub5e_00.swb|10|200|" in text
+    assert "|decode_beam/hub5e_00|10|200|" in text
     assert "10.0-15.1|speaker" in text
 
 

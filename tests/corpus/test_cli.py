@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from espnet_ext.cli import main
+from espnet_ext.corpus.prepare_command import counts
+from espnet_ext.errors import OptionError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -90,7 +92,10 @@ def test_data_sh_takes_roots_from_the_environment(ldc_tree, recipe):
     done = data_sh(recipe, RT03=str(ldc_tree / "LDC2007S10"))
     assert done.returncode == 0, done.stderr
     assert "LDC97S62 not given (Switchboard-1: the sets train and dev)" in done.stdout
-    assert sorted(p.name for p in (recipe / "data").glob("[a-z]*")) == ["rt03s"]
+    assert sorted(p.name for p in (recipe / "data").glob("rt*")) == [
+        *("rt03s", "rt03s_swbd")
+    ]
+    assert not list((recipe / "data").glob("train*"))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def test_data_sh_takes_roots_from_the_environment(ldc_tree, recipe):
     [
         ([], {}, "no corpus is given"),
         ([], {"SWBD": "/nowhere"}, "/nowhere: folder of LDC97S62 not found"),
-        (["--stgae", "1"], {}, "unknown option --stgae"),
+        (["--stgae", "1"], {}, "did you mean --stage?"),
         (["--stage"], {}, "--stage needs a value"),
         (["--stage", "9"], {}, "stages 9 to 5"),
         (["--corpus_root", "/nowhere"], {}, "corpus folder not found"),
@@ -108,3 +113,33 @@ def test_data_sh_fails_with_a_message(recipe, options, environment, message):
     done = data_sh(recipe, *options, **environment)
     assert done.returncode != 0
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_numbers_of_joined_segments_are_a_list_or_all():
+    assert counts("") == ()
+    assert counts("4,1 2,4") == (1, 2, 4)
+    assert counts("all") == (1, 2, 4, 6, 8, 10, 20, 30, 50, 60, 80, 100)
+    for wrong in ("0", "-1", "two", "1.5"):
+        with pytest.raises(OptionError, match="whole numbers from 1"):
+            counts(wrong)
+
+
+def test_data_sh_passes_options_of_the_program_on(ldc_tree, recipe):
+    done = data_sh(
+        recipe,
+        *("--split", "kaldi", "--dev-utterances", "5", "--concat", "2"),
+        *("--corpus_root", str(ldc_tree), "--stop_stage", "3"),
+    )
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (recipe / "data").glob("[a-z]*/")}
+    assert names == {
+        *("train_nodup", "train_dev", "rt03s", "rt03s_swbd", "rt03s_concat2")
+    }
+
+
+def test_data_sh_check_writes_nothing(ldc_tree, recipe):
+    done = data_sh(recipe, "--check", SWBD=str(ldc_tree / "LDC97S62"), RT03="/nowhere")
+    assert done.returncode == 1 and not (recipe / "data").exists()
+    assert "48 utterances" in done.stdout
+    assert "! /nowhere: folder of LDC2007S10 not found" in done.stdout
+    assert "LDC2004T19 not given (Fisher part 1" in done.stdout

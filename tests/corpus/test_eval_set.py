@@ -201,3 +201,13 @@ def test_subsets_are_told_by_the_name_of_the_call():
 def test_an_empty_folder_is_named_with_an_example_of_what_belongs_there(tmp_path, find):
     with pytest.raises(MissingInputError, match="files like .*sph"):
         find(tmp_path, None)
+
+
+def test_of_two_copies_of_a_reference_one_is_read(tmp_path):
+    root = shutil.copytree(tree() / "LDC2007S10", tmp_path / "rt03")
+    stms = rt03.find_rt03(root).stms
+    for path in stms:
+        target = root / "zz" / path.name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+    assert rt03.find_rt03(root).stms == stms

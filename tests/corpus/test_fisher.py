@@ -5,15 +5,16 @@ import pytest
 from espnet_ext.corpus.fisher import (
     FisherLine,
     find_transcripts,
-    fisher_sentences,
+    fisher_utterances,
     plain_words,
     read_transcript,
 )
+from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.ms98 import PROFILES
 from espnet_ext.errors import FormatError, MissingInputError
 from tests.shared import shared_file
 
-RWTH = PROFILES["rwth"]
+RWTH = PROFILES["plain"]
 
 TABLE = [
     # line, lm, acoustic
@@ -50,9 +51,41 @@ def test_both_parts_are_read_each_once():
     parts.append(parts[0].with_name("LDC2005T19"))
     transcripts = find_transcripts([*parts, parts[0]])
     assert list(transcripts) == ["fe_03_00001", "fe_03_05851"]
-    assert list(fisher_sentences(transcripts, RWTH))[-2:] == [
+    assert [text for _, text in fisher_utterances(transcripts, RWTH)][-2:] == [
         "hi this is bob",
         "i'm from new york o- okay",
+    ]
+
+
+def write_calls(folder, **calls):
+    for name, text in calls.items():
+        (folder / f"{name}.txt").write_text(f"# {name}.sph\n\n{text}")
+    return find_transcripts([folder])
+
+
+def test_each_utterance_has_an_id_of_its_own_and_comes_once(tmp_path):
+    """Repeated ids stop ESPnet's training of the language model."""
+    first = "1.00 2.50 A: yes\n1.00 2.50 A: yes\n1.00 2.50 B: yes\n1.00 2.50 A: no\n"
+    calls = write_calls(
+        tmp_path,
+        fe_03_00001=first + "3.0 4.0 A: [laugh]\n",
+        fe_03_00002=first + "3.0 4.0 A: [laugh]\n",
+        fe_03_00003=first,
+    )
+    log = PreparationLog()
+    found = list(fisher_utterances(calls, RWTH, "lm", log))
+    assert found[:3] == [
+        ("fe_03_00001-A_000100-000250", "yes"),
+        ("fe_03_00001-B_000100-000250", "yes"),
+        ("fe_03_00001-A_000100-000250-2", "no"),
+    ]
+    assert {name[:11] for name, _ in found} == {"fe_03_00001", "fe_03_00003"}
+    assert len({name for name, _ in found}) == len(found) == 6
+    assert sorted(log.summary()) == [
+        "changed, another line of the same times: 2",
+        "dropped, copy of another call: 1",
+        "dropped, no words: 1",
+        "dropped, the same line twice in a call: 2",
     ]
 
 

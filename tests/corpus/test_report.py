@@ -27,7 +27,7 @@ def test_a_damaged_copy_is_a_warning():
     lines, warnings = compare({"hub5e_01 segments": 5000, "hub5e_01 hours": 6.17})
     assert len(lines) == 2
     assert warnings == [
-        "hub5e_01 segments: 5,000, release 5,895: is the copy complete?"
+        "hub5e_01 segments: 5,000, release 5,895 +- 0.5 %: is the copy complete?"
     ]
 
 

@@ -1,6 +1,7 @@
 """Splits: by a list of calls, or the first utterances and a limit of equal texts."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -8,9 +9,12 @@ from espnet_ext.corpus.kaldi_dir import Utterance, utterance_id
 from espnet_ext.corpus.log import PreparationLog
 from espnet_ext.corpus.splits import (
     limit_same_text,
+    most_frequent_text,
     overlap_warnings,
     split_by_calls,
     split_like_kaldi,
+    split_like_rwth,
+    split_on_test,
 )
 from espnet_ext.errors import FormatError
 
@@ -35,7 +39,10 @@ def test_listed_calls_are_the_selection_set():
 def test_the_first_utterances_are_the_selection_set_of_kaldi():
     split = split_like_kaldi(list(reversed(CALLS)), 3)
     assert split.dev == CALLS[:3] and split.train == CALLS[3:]
-    assert "conversation(s) are in train and dev" in overlap_warnings(split)[0]
+    assert (
+        "conversation(s) are in the training and the selection set"
+        in overlap_warnings(split)[0]
+    )
 
 
 def test_a_common_speaker_is_a_warning():
@@ -43,7 +50,7 @@ def test_a_common_speaker_is_a_warning():
         utterance(u.recording_id[:-2], n, speaker="sw1028") for n, u in enumerate(CALLS)
     ]
     (warning,) = overlap_warnings(split_by_calls(known, ["sw02001"]))
-    assert "1 speaker(s) are in train and dev, first sw1028" in warning
+    assert "1 speaker(s) are in the training" in warning and "first sw1028" in warning
 
 
 @pytest.mark.parametrize(
@@ -80,3 +87,57 @@ def test_the_choice_depends_on_ids_alone():
 
 def test_without_a_limit_everything_stays():
     assert limit_same_text(CALLS, None, PreparationLog()) == CALLS
+
+
+MANY = [utterance(f"sw0{2001 + n // 50}", n % 50, f"text {n}") for n in range(2000)]
+
+
+def test_rwth_holds_out_nine_percent_and_selects_on_the_first_of_them():
+    split = split_like_rwth(MANY, 30)
+    devtrain = split.named("rwth")["devtrain"]
+    held_out = round(2000 * 22489 / 249536)
+    assert len(split.train) == 2000 - held_out
+    assert len(split.dev) == len(devtrain) == 30
+    train = {u.utterance_id for u in split.train}
+    assert not train & {u.utterance_id for u in split.dev}
+    assert {u.utterance_id for u in devtrain} <= train
+    # from all over the corpus, and each set sorted
+    assert len({u.recording_id for u in split.dev}) > 15
+    for members in split.named("rwth").values():
+        assert members == sorted(members, key=lambda u: u.utterance_id)
+
+
+def test_the_sizes_of_rwth_follow_from_the_number_of_segments():
+    """227,047 of 249,536 are trained on (reference/data.md)."""
+    utterances = [replace(MANY[0], utterance_id=f"{n:06d}") for n in range(249536)]
+    split = split_like_rwth(utterances)
+    assert len(split.train) == 227047
+    assert len(split.dev) == len(split.more["devtrain"]) == 3000
+
+
+def test_only_the_selection_set_may_be_held_out():
+    split = split_like_rwth(MANY, 30, held_out=30)
+    assert len(split.train) == 1970 and len(split.dev) == 30
+
+
+def test_selection_on_a_test_set_takes_segments_of_known_words():
+    log = PreparationLog()
+    test_set = [
+        utterance("sw_4390", 1, "yes yes"),
+        utterance("sw_4390", 2, "yes sir"),
+        utterance("sw_4390", 3, ""),
+    ]
+    split = split_on_test(CALLS, test_set, log)
+    assert split.train == CALLS and split.dev == test_set[:1]
+    assert [(e.reason, e.detail) for e in log.entries] == [
+        ("unknown words", "sir"),
+        ("no words", ""),
+    ]
+    assert list(split.named("test_as_cv")) == [
+        "train_select_on_test",
+        "dev_select_on_test",
+    ]
+
+
+def test_the_most_frequent_text_is_counted():
+    assert most_frequent_text(CALLS) == ("yes", 10)

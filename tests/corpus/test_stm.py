@@ -143,3 +143,9 @@ def test_labels_without_definition_are_found():
 def test_a_wrong_line_is_named(line, message):
     with pytest.raises(FormatError, match=message):
         parse_stm([";; comment", line], where="x.stm")
+
+
+def test_bytes_of_the_nineties_are_latin_1(tmp_path):
+    path = tmp_path / "x.stm"
+    path.write_bytes(b"en_4156 A en_4156_A 0 1 <O> CAF\xc9\n")
+    assert read_stm(path).segments[0].text == "CAF\u00c9"

@@ -5,7 +5,7 @@ import pytest
 
 from espnet_ext.corpus.audio import check_audio_files, read_segment
 from espnet_ext.corpus.log import PreparationLog
-from espnet_ext.corpus.ms98 import PROFILES, make_normaliser
+from espnet_ext.corpus.ms98 import PROFILES
 from espnet_ext.corpus.swbd import (
     find_switchboard,
     read_callers,
@@ -18,12 +18,11 @@ from tests.corpus.trees import switchboard, write_call, write_side
 from tests.shared import shared_file
 
 
-def utterances_of(root, profile="rwth", **options):
+def utterances_of(root, profile="plain"):
     files, log = find_switchboard(root), PreparationLog()
     paths = list(files.audio.values())
     infos = dict(zip(paths, check_audio_files(paths)))
-    normalise = make_normaliser(PROFILES[profile])
-    return switchboard_utterances(files, infos, normalise, log, **options), log
+    return switchboard_utterances(files, infos, PROFILES[profile], log), log
 
 
 def reasons(log):
@@ -33,7 +32,7 @@ def reasons(log):
 def test_segments_equal_those_of_kaldi():
     """Oracle: Kaldi's scripts on the example tree (noise-only segment kept)."""
     root = shared_file("data/ldc-mini/LDC97S62/docs/conv.tab").parents[1]
-    utterances, _ = utterances_of(root, "kaldi", known_defects=False)
+    utterances, _ = utterances_of(root, "kaldi")
     lines = shared_file("data/ldc-mini-expected/train/segments").read_text()
     expected = [line.split() for line in lines.splitlines()]
     assert [(u.utterance_id, u.recording_id) for u in utterances] == [
@@ -104,7 +103,7 @@ def test_what_is_left_out_is_logged_with_the_reason(tmp_path):
     assert found["sw04000-A"] == ("dropped", "transcript without audio")
     for side in ("sw03000-A", "sw03000-B", "sw02001-B"):
         assert found[side] == ("dropped", "audio without transcript")
-    assert [warning.partition(":")[0] for warning in log.warnings] == [
+    assert [warning.partition(":")[0] for warning in log.warnings[2:]] == [
         "transcript without audio",
         "audio without transcript",
         "past the end of the audio",
@@ -112,11 +111,12 @@ def test_what_is_left_out_is_logged_with_the_reason(tmp_path):
     assert "dropped\tsw02167-B\tnearly empty side" in log.to_tsv()
 
 
-def test_segments_on_the_list_of_rwth_are_left_out_on_request_only(tmp_path):
+def test_segments_on_the_list_of_rwth_are_left_out_except_by_kaldi(tmp_path):
     lines = [f"{n / 2} {n / 2 + 0.5} yes" for n in range(18)]
     root = switchboard(tmp_path, {"2691A": lines})
-    assert len(utterances_of(root)[0]) == 17
-    assert len(utterances_of(root, known_defects=False)[0]) == 18
+    assert len(utterances_of(root, "plain")[0]) == 17
+    assert len(utterances_of(root, "rwth")[0]) == 17
+    assert len(utterances_of(root, "kaldi")[0]) == 18
 
 
 def test_long_segments_are_kept(tmp_path):
@@ -169,6 +169,8 @@ def test_the_caller_table_may_have_blanks_and_empty_lines(tmp_path):
     path = tmp_path / "conv_tab.csv"
     path.write_text("2001, 1, 1028, 1062, 350\n\n2002,1,1028,1083,350\n")
     assert read_callers(path)["sw02002-B"] == "sw1083"
+    path.write_text('"conv","side","caller A","caller B"\n2001,1,1028,1062\n')
+    assert read_callers(path) == {"sw02001-A": "sw1028", "sw02001-B": "sw1062"}
     path.write_text("2001, 1, nobody\n")
     with pytest.raises(FormatError, match="conv_tab.csv line 1"):
         read_callers(path)

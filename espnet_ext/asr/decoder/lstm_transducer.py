@@ -18,8 +18,10 @@ from espnet_ext.asr.joint.maxout_readout import MaxoutReadout
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.init import glorot_uniform_
 from espnet_ext.layers.lstm import Lstm, State
+from espnet_ext.layers.zoneout_lstm import ZoneoutLstm
 
 JOINTS = {"maxout_readout": MaxoutReadout}
+BOS_VECTORS = ("label", "zero")
 BLANK = 0  # ESPnet wants blank first
 
 
@@ -33,6 +35,14 @@ class LstmTransducerDecoder(TransducerDecoder):
         hidden_size: H.
         embedding_dropout: Rate on the LSTM input.
         dropout_mask: See FeatureDropout; handed on to the joint.
+        zoneout: Options of ZoneoutLstm (``cell``, ``output``, ``step_output``) in the
+            place of a plain LSTM (``declstmz``).
+        recurrent_weight_dropout: On the recurrent matrix (``declstmwdrop``).
+        bos_vector: ``label``: BOS is <sos/eos>; ``zero``: a zero vector stands for it,
+            so that the first input is the bias (``orig``, whose BOS is one beyond the
+            table).
+        label_switchout: In training, each input label, BOS included, is replaced by
+            a random one with this probability (``decswitchout``).
         joint: Options of the joint; ``type`` names its class (maxout_readout).
     """
 
@@ -44,6 +54,10 @@ class LstmTransducerDecoder(TransducerDecoder):
         hidden_size: int = 1024,
         embedding_dropout: float = 0.2,
         dropout_mask: str = "shared",
+        zoneout: Optional[Dict] = None,
+        recurrent_weight_dropout: float = 0.0,
+        label_switchout: float = 0.0,
+        bos_vector: str = "label",
         joint: Optional[Dict] = None,
     ):
         # Skips the constructor of TransducerDecoder, which builds ESPnet's network;
@@ -60,7 +74,16 @@ class LstmTransducerDecoder(TransducerDecoder):
         self.embedding_bias = torch.nn.Parameter(torch.zeros(embedding_size))
         glorot_uniform_(self.embedding, vocab_size - 1, embedding_size)
         self.embedding_dropout = FeatureDropout(embedding_dropout, dropout_mask)
-        self.lstm = Lstm(embedding_size, hidden_size)
+        if bos_vector not in BOS_VECTORS:
+            raise ValueError(f"bos_vector {bos_vector!r}: expected {BOS_VECTORS}")
+        self.bos_vector = bos_vector
+        self.label_switchout = label_switchout
+        sizes = (embedding_size, hidden_size)
+        if zoneout is None:
+            self.lstm = Lstm(*sizes, recurrent_dropout=recurrent_weight_dropout)
+        else:
+            zoneout = {"recurrent_dropout": recurrent_weight_dropout, **zoneout}
+            self.lstm = ZoneoutLstm(*sizes, **zoneout)
         options = {"dropout_mask": dropout_mask, **(joint or {})}
         name = options.pop("type", "maxout_readout")
         if name not in JOINTS:
@@ -71,8 +94,11 @@ class LstmTransducerDecoder(TransducerDecoder):
 
     def embed(self, labels: torch.Tensor) -> torch.Tensor:
         """Embedding vectors [..., E]; blank stands for BOS: ESPnet begins with it."""
-        labels = torch.where(labels == self.blank_id, self.bos_id, labels)
+        is_bos = labels == self.blank_id
+        labels = torch.where(is_bos, self.bos_id, labels)
         vectors = torch.nn.functional.embedding(labels, self.embedding)
+        if self.bos_vector == "zero":
+            vectors = vectors.masked_fill(is_bos.unsqueeze(-1), 0.0)
         return self.embedding_dropout(vectors + self.embedding_bias)
 
     def run(
@@ -84,7 +110,15 @@ class LstmTransducerDecoder(TransducerDecoder):
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
         """Projected outputs [B, S, R]; the inputs [B, S] begin with blank or BOS."""
-        return self.run(labels)[0]
+        return self.run(self._switch_out(labels))[0]
+
+    def _switch_out(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels, in training some of them replaced by random labels."""
+        if not self.training or self.label_switchout == 0.0 or self.vocab_size < 2:
+            return labels
+        replaced = torch.rand(labels.shape, device=labels.device)
+        random = torch.randint_like(labels, BLANK + 1, self.vocab_size)
+        return torch.where(replaced < self.label_switchout, random, labels)
 
     # ESPnet's search interface
 

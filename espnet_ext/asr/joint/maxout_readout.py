@@ -77,6 +77,14 @@ class MaxoutReadout(torch.nn.Module):
         self.lm_dropout = FeatureDropout(input_dropout, dropout_mask)
         self.label_dropout = FeatureDropout(label_dropout, dropout_mask)
 
+    def frame_parts(self) -> Dict[str, int]:
+        """Weights whose input is made of encoder frames: name to number of frames."""
+        parts = {"readout_am.weight": 1}
+        if self.attention is not None:
+            parts["readout_am.weight"] = 2
+            parts["attention.key.weight"] = parts["attention.query.weight"] = 1
+        return parts
+
     def project_frames(
         self, frames_BTD: torch.Tensor, lengths_B: Optional[torch.Tensor] = None
     ) -> torch.Tensor:

@@ -23,10 +23,8 @@ import torch.nn.functional as F
 from espnet_ext.asr.loss.dense import arc_index, arc_scores, check_scores
 from espnet_ext.asr.loss.lattice import ArcScores, occupancies
 from espnet_ext.asr.loss.logits_gradient import logits_gradient
-from espnet_ext.asr.loss.node_gradient import GradientOptions, NodeGradient
+from espnet_ext.asr.loss.node_gradient import PLAIN, GradientOptions, NodeGradient
 from espnet_ext.asr.loss.topology import Topology, get_topology
-
-PLAIN = GradientOptions()
 
 
 class _LogitsFullSum(torch.autograd.Function):
@@ -106,6 +104,11 @@ class _LogitsFullSum(torch.autograd.Function):
         return *grads, *[None] * 6
 
 
+def label_unit(ids: torch.Tensor, blank: int) -> torch.Tensor:
+    """Place of ids in V among the labels alone; -1 for blank itself, which is none."""
+    return torch.where(ids == blank, -1, ids - (ids > blank).long())
+
+
 def factorised_loss(
     label_logits: torch.Tensor,
     emission: torch.Tensor,
@@ -114,6 +117,7 @@ def factorised_loss(
     label_lens_B: torch.Tensor,
     topology: Union[str, Topology] = "rna",
     *,
+    blank: Optional[int] = None,
     options: Optional[GradientOptions] = None,
 ) -> torch.Tensor:
     """Full sum from emission logit and label logits.
@@ -122,10 +126,12 @@ def factorised_loss(
         label_logits: Logits [B, T, S, K] over the K = V - 1 labels, without blank; for
             ``ctc`` also [B, T, K]. Padded nodes hold anything finite.
         emission: Logit of emitting any label, [B, T, S], or [B, T].
-        labels_BL: Label ids 0..K-1 (blank is not counted), padded with anything.
+        labels_BL: Labels, padded with anything.
         frame_lens_B: Valid frames per sequence.
         label_lens_B: Valid labels per sequence.
         topology: As for ``full_sum_loss``.
+        blank: Its index in V, if the labels are ids in V, as for ``full_sum_loss``;
+            label k is then unit k, or k - 1 behind blank. None: they are units 0..K-1.
         options: Label smoothing by gradient, FastEmit, scale of the label part.
 
     Returns:
@@ -134,7 +140,7 @@ def factorised_loss(
         influence on it.
 
     Raises:
-        OptionError: Unknown topology; a label outside of 0..K-1.
+        OptionError: Unknown topology; a label outside of the vocabulary.
         ValueError: Shapes or lengths do not fit.
     """
     topology = get_topology(topology)
@@ -143,6 +149,8 @@ def factorised_loss(
             f"emission of shape {tuple(emission.shape)}: expected "
             f"{tuple(label_logits.shape[:-1])}, that of the label logits without K"
         )
+    if blank is not None:
+        labels_BL = label_unit(labels_BL, blank)
     return _loss(
         label_logits,
         emission,

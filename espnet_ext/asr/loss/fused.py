@@ -25,7 +25,7 @@ from espnet_ext.errors import OptionError
 
 MASKS = ("shared", "elementwise")
 SKIP_THRESHOLD = 1e-7
-TILE_NODES = 512
+TILE_NODES = 256
 
 
 class FusedJointLoss:

@@ -128,6 +128,7 @@ def _forward(am_BTR, lm_BSR, weights, plan: Plan):
         *(readout, outputs, nodes, plan.tile),
         *(plan.options.label_scale, plan.blank_unit),
     )
+    del readout, outputs  # the dynamic program needs their memory
     dense = (x if x is None else spread(x, nodes, lattice) for x in scores[1:])
     result = occupancies(ArcScores(*dense), plan.labels_BL, *lengths, plan.topology)
     kept_N, posteriors = kept_nodes(result, nodes, plan.threshold)

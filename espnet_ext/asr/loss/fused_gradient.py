@@ -18,6 +18,10 @@ from espnet_ext.asr.loss.fused_readout import Readout
 from espnet_ext.asr.loss.fused_scores import SAFE_LOG_SUM, Nodes, Outputs
 from espnet_ext.asr.loss.node_gradient import NodeGradient
 
+# units of the softmax whose weight gradients are computed at once: the sums of a tile
+# need this much memory once more
+UNITS = 256
+
 
 class OutputGradients(NamedTuple):
     """Gradients of the output layers; those of the emission may be None."""
@@ -64,15 +68,13 @@ def add_gradients(
         blank_unit: Softmax unit of blank; None with an emission sigmoid.
     """
     grads = zero_gradients(outputs)
-    dtype, units = outputs.label_weight_KJ.dtype, outputs.label_weight_KJ.size(0)
-    labels = units - (blank_unit is not None)
-    # [J, K], so that the product needs no transposed copy in each tile
-    weight_JK = outputs.label_weight_KJ.t().contiguous()
+    dtype, labels = outputs.label_weight_KJ.dtype, outputs.label_weight_KJ.size(0)
+    labels -= blank_unit is not None
     for part in nodes.tiles(tile):
         some = nodes[part]
         node = NodeGradient(*(x if x is None else x[part] for x in coefficients))
         scaled = node.scaled_labels(label_scale)
-        readout_NJ, kept = readout.rows(some.frame_N, some.position_N)
+        readout_NJ = readout.rows(some.frame_N, some.position_N)
         dropped_NJ, mask_NJ = outputs.dropped(readout_NJ, some.node_N)
         grad_NK = linear(dropped_NJ, outputs.label_weight_KJ, outputs.label_bias_K)
         mass_N = scaled.label_mass(labels)
@@ -80,9 +82,11 @@ def add_gradients(
             mass_N = mass_N + node.blank
         _scaled_softmax_(grad_NK, log_sum_N[part], mass_N)
         _subtract_targets_(grad_NK, some, scaled, blank_unit)
-        grads.label_weight_JK.add_(linear(dropped_NJ.t(), grad_NK.t()))
+        blocks = zip(grads.label_weight_JK.split(UNITS, 1), grad_NK.split(UNITS, 1))
+        for sum_JU, grad_NU in blocks:
+            sum_JU.add_(linear(dropped_NJ.t(), grad_NU.t()))
         grads.label_bias_K.add_(grad_NK.sum(0))
-        grad_NJ = linear(grad_NK, weight_JK)
+        grad_NJ = linear(grad_NK, outputs.label_weight_KJ.t())
         del grad_NK
         if mask_NJ is not None:
             grad_NJ.mul_(mask_NJ)
@@ -92,9 +96,7 @@ def add_gradients(
             grads.emission_weight_J.addmv_(readout_NJ.t(), grad_N)
             grads.emission_bias_1.add_(grad_N.sum())
             grad_NJ.addr_(grad_N, outputs.emission_weight_J)
-        readout.add_gradient(
-            grad_NJ, readout_NJ, kept, some.frame_N, some.position_N
-        )
+        readout.add_gradient(grad_NJ, readout_NJ, some.frame_N, some.position_N)
     return grads
 
 

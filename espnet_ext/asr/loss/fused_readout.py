@@ -7,7 +7,7 @@ then all odd ones, so that the maximum runs over two contiguous halves.
 
 # Dimensions: B batch, T frames, S positions, R readout before the activation, J after,
 #             N nodes of a tile
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Tuple
 
 import torch
 
@@ -15,47 +15,53 @@ from espnet_ext.asr.loss.fused_products import linear
 from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
 
+ROWS = 32
 Pair = Tuple[torch.Tensor, torch.Tensor]
 
 
-def _maxout(x_NR: torch.Tensor) -> Pair:
+def _maxout(x_NR: torch.Tensor) -> torch.Tensor:
+    return torch.maximum(*x_NR.chunk(2, dim=1))
+
+
+def _maxout_gradient(grad_NJ, readout_NJ, x_NR) -> torch.Tensor:
     even, odd = x_NR.chunk(2, dim=1)
-    return torch.maximum(even, odd), even >= odd
-
-
-def _maxout_gradient(grad_NJ, readout_NJ, even_wins_NJ, out_NR) -> torch.Tensor:
-    even, odd = out_NR.chunk(2, dim=1)
-    torch.mul(grad_NJ, even_wins_NJ, out=even)
+    difference = even.sub_(odd)
+    torch.ops.aten.threshold_backward.grad_input(
+        grad_NJ, difference, 0.0, grad_input=even
+    )
     torch.sub(grad_NJ, even, out=odd)
-    return out_NR
+    return x_NR
 
 
-def _tanh_gradient(grad_NJ, readout_NJ, unused, out_NR) -> torch.Tensor:
-    torch.mul(readout_NJ, readout_NJ, out=out_NR)
-    return out_NR.neg_().add_(1.0).mul_(grad_NJ)
+def _tanh_gradient(grad_NJ, readout_NJ, x_NR) -> torch.Tensor:
+    return torch.ops.aten.tanh_backward(grad_NJ, readout_NJ)
+
+
+def _relu_gradient(grad_NJ, readout_NJ, x_NR) -> torch.Tensor:
+    return torch.ops.aten.threshold_backward(grad_NJ, readout_NJ, 0.0)
 
 
 class Activation(NamedTuple):
     """Readout of a tile and the gradient of the sum that went in.
 
     Attributes:
-        forward: x [N, R] to the readout [N, J] and what its gradient needs.
-        backward: (grad [N, J], readout, that, buffer [N, R]) to the gradient of x.
-        pairs: Whether R = 2 J with adjacent pairs.
+        forward: x [N, R] to the readout [N, J].
+        backward: (gradient of the readout, readout, x) to the gradient of x, which may
+            overwrite x.
+        pairs: Whether R = 2 J with adjacent pairs. Of two that are exactly equal, the
+            odd one gets the gradient.
     """
 
-    forward: Callable[[torch.Tensor], Tuple[torch.Tensor, Optional[torch.Tensor]]]
+    forward: Callable[[torch.Tensor], torch.Tensor]
     backward: Callable[..., torch.Tensor]
     pairs: bool = False
 
 
 ACTIVATIONS: Dict[str, Activation] = {
     "maxout": Activation(_maxout, _maxout_gradient, pairs=True),
-    "tanh": Activation(lambda x: (torch.tanh(x), None), _tanh_gradient),
-    "relu": Activation(
-        lambda x: (torch.relu(x), None), lambda grad, y, unused, out: grad * (y > 0)
-    ),
-    "none": Activation(lambda x: (x, None), lambda grad, *unused: grad),
+    "tanh": Activation(torch.tanh, _tanh_gradient),
+    "relu": Activation(torch.relu, _relu_gradient),
+    "none": Activation(lambda x: x, lambda grad, *unused: grad),
 }
 
 
@@ -102,27 +108,31 @@ class Readout:
             return x_MR
         return torch.cat([x_MR[:, 0::2], x_MR[:, 1::2]], dim=1)
 
-    def rows(self, frame_N: torch.Tensor, position_N: torch.Tensor):
-        """Readout [N, J] of these rows of the tables, and what its gradient needs."""
+    def rows(self, frame_N: torch.Tensor, position_N: torch.Tensor) -> torch.Tensor:
+        """Readout [N, J] of these rows of the tables."""
         sum_NR, other_NR = (buffer[: len(frame_N)] for buffer in self.buffers)
         torch.index_select(self.tables[0], 0, frame_N, out=sum_NR)
         torch.index_select(self.tables[1], 0, position_N, out=other_NR)
         return self.activation.forward(sum_NR.add_(other_NR))
 
-    def add_gradient(self, grad_NJ, readout_NJ, kept, frame_N, position_N) -> None:
-        """Add the gradient of a tile to those of its frames and positions."""
-        out_NR = self.buffers[0][: len(frame_N)]
-        grad_NR = self.activation.backward(grad_NJ, readout_NJ, kept, out_NR)
+    def add_gradient(self, grad_NJ, readout_NJ, frame_N, position_N) -> None:
+        """Add the gradient of the last tile to those of its frames and positions."""
+        sum_NR = self.buffers[0][: len(frame_N)]
+        grad_NR = self.activation.backward(grad_NJ, readout_NJ, sum_NR)
         for table, rows_N in zip(self.gradients, (frame_N, position_N)):
             # few rows with many nodes each: a product with ones and zeros, which has
             # a fixed order of summation, unlike index_add_ on a GPU
             rows_M, inverse_N = rows_N.unique(return_inverse=True)
-            members_MN = grad_NR.new_zeros(len(rows_M), len(rows_N))
+            # oneDNN compiles a kernel for each shape: let there be few shapes
+            height = -(-len(rows_M) // ROWS) * ROWS
+            members_MN = grad_NR.new_zeros(height, len(rows_N))
             members_MN.scatter_(0, inverse_N.unsqueeze(0), 1.0)
-            table.index_add_(0, rows_M, linear(members_MN, grad_NR.t()))
+            sums_MR = linear(members_MN, grad_NR.t())[: len(rows_M)]
+            table.index_add_(0, rows_M, sums_MR)
 
     def input_gradients(self) -> Pair:
-        """Gradients of am_BTR and lm_BSR."""
+        """Gradients of am_BTR and lm_BSR; the tables are given up for them."""
+        self.tables = self.buffers = []
         am, lm = (
             self._untable(grad).view(shape)
             for grad, shape in zip(self.gradients, self.shapes)

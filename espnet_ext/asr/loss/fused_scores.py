@@ -151,7 +151,7 @@ def node_scores(
     )
     for part in nodes.tiles(tile):
         some = nodes[part]
-        readout_NJ, _ = readout.rows(some.frame_N, some.position_N)
+        readout_NJ = readout.rows(some.frame_N, some.position_N)
         dropped_NJ, _ = outputs.dropped(readout_NJ, some.node_N)
         logits_NK = linear(dropped_NJ, outputs.label_weight_KJ, outputs.label_bias_K)
         # read before exp overwrites them

@@ -209,6 +209,9 @@ class GradientOptions:
         return smooth(plain, self.smoothing, num_labels)
 
 
+PLAIN = GradientOptions()
+
+
 def smooth(
     plain: NodeGradient, smoothing: LabelSmoothing, num_labels: int
 ) -> NodeGradient:

@@ -14,7 +14,7 @@ from espnet_ext.recipe.context import Context
 from espnet_ext.recipe.options import RecipeOptions
 from espnet_ext.recipe.parse import FIELDS, sampling_rate
 from espnet_ext.recipe.stages.filter import dumped_text
-from espnet_ext.recipe.stages.format import STAMP_FILE, dumped_dir
+from espnet_ext.recipe.stages.format import STAMP_FILE, dumped_dir, speech_source
 
 # ESPnet's commands with our classes known; they run stock models as well
 ASR_TRAIN = "espnet_ext.bin.asr_train"
@@ -52,7 +52,8 @@ def text_of(context: Context, name: str) -> Path:
 def speech_files(context: Context, name: str) -> List[Path]:
     """Files of a filtered set that change when its audio or its text changes."""
     folder = context.layout.dump / name
-    return [folder / "wav.scp", folder / STAMP_FILE, text_of(context, name)]
+    speech, _ = speech_source(context, folder)
+    return [speech, folder / STAMP_FILE, text_of(context, name)]
 
 
 def data_arguments(context: Context) -> List[str]:
@@ -61,7 +62,8 @@ def data_arguments(context: Context) -> List[str]:
     arguments = []
     for role, name in (("train", layout.train_set), ("valid", layout.valid_set)):
         option = f"--{role}_data_path_and_name_and_type"
-        arguments += [option, f"{layout.dump / name / 'wav.scp'},speech,sound"]
+        speech, kind = speech_source(context, layout.dump / name)
+        arguments += [option, f"{speech},speech,{kind}"]
         arguments += [option, f"{text_of(context, name)},text,text"]
     return arguments
 

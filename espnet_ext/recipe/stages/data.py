@@ -1,4 +1,4 @@
-"""Stage 1: make the corpora that can be made, then local/data.sh."""
+"""Stage 1: make the corpora that can be made, then local/data.sh; or your own sets."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from typing import Dict, List
 
 from espnet_ext.corpus.kaldi_dir import combine_data_dirs, read_data_dir
 from espnet_ext.errors import MissingInputError
+from espnet_ext.recipe import own_data
 from espnet_ext.recipe.config import flatten
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, cores, run_jobs
@@ -22,7 +23,9 @@ SET_FILES = ("wav.scp", "text", "utt2spk", "spk2utt")
 
 
 def units(context: Context) -> List[Unit]:
-    """One unit: all sets in data/."""
+    """One unit: all sets in data/ (with --datadir one a set)."""
+    if context.options.datadir:
+        return own_data.units(context)
     options, layout = context.options, context.layout
     names = [layout.unperturbed_train_set, layout.valid_set, *layout.test_sets]
     sets = [layout.data / name for name in dict.fromkeys(names)]
@@ -60,6 +63,8 @@ def corpus_settings(corpus: str, size: str) -> Dict[str, object]:
 
 def run(context: Context, due: Due) -> Dict[str, object]:
     """Build the corpora that can be built, run local/data.sh, combine sets."""
+    if context.options.datadir:
+        return own_data.run(context, due)
     options, layout = context.options, context.layout
     if options.corpus != "prompts":
         require_script()
@@ -73,7 +78,23 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             sources = [layout.data / source for source in COMBINED[name]]
             combine_data_dirs(layout.data / name, sources)
     names = [layout.unperturbed_train_set, layout.valid_set, *layout.test_sets]
+    for name in names:
+        require_set(layout.data / name)
     return {name: describe(layout.data / name) for name in dict.fromkeys(names)}
+
+
+def require_set(path: Path) -> None:
+    """Raise a MissingInputError that lists what there is, if a set was not made."""
+    if path.is_dir():
+        return
+    there = sorted(file.parent.name for file in path.parent.glob("*/wav.scp"))
+    raise MissingInputError(
+        f"local/data.sh has not made the set {path.name}",
+        where=path.parent,
+        expected=f"one of {', '.join(there)}" if there else "a set of a release",
+        next_step="name sets that exist (--train_set, --valid_set, --test_sets), or "
+        "the release it is made from in db.sh; local/data.sh --check says more",
+    )
 
 
 def build_corpus(context: Context, kind: str) -> None:

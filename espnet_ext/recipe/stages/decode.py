@@ -23,7 +23,7 @@ from espnet_ext.recipe.stages.common import (
     write_keys,
 )
 from espnet_ext.recipe.stages.filter import read_samples
-from espnet_ext.recipe.stages.format import SAMPLES_FILE, STAMP_FILE
+from espnet_ext.recipe.stages.format import SAMPLES_FILE, STAMP_FILE, speech_source
 from espnet_ext.recipe.state import Due, Unit
 
 BEST = "1best_recog"
@@ -43,7 +43,8 @@ def units(context: Context) -> List[Unit]:
     made = []
     for name in layout.decode_sets:
         source = decode_source(context, name)
-        files = [source / file for file in ("wav.scp", SAMPLES_FILE, STAMP_FILE)]
+        files = [source / file for file in (SAMPLES_FILE, STAMP_FILE)]
+        files.append(speech_source(context, source)[0])
         target = layout.decode_dir / name
         made.append(
             Unit(
@@ -146,7 +147,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     if not resume:
         shutil.rmtree(logdir, ignore_errors=True)
     groups = group_sets(
-        {n: keys_of(decode_source(context, n) / "wav.scp") for n in sets}
+        {n: keys_of(speech_source(context, decode_source(context, n))[0]) for n in sets}
     )
     facts: Dict[str, object] = {}
     for number, names in enumerate(groups):
@@ -181,10 +182,11 @@ def _decode_group(
     for name in sets:
         source = decode_source(context, name)
         samples.update(read_samples(source))
-        for line in read_lines(source / "wav.scp"):
+        speech, kind = speech_source(context, source)
+        for line in read_lines(speech):
             key = line.split(maxsplit=1)[0]
             lines[key], set_of[key] = line, name
-    scp = folder / "wav.scp"
+    scp = folder / speech.name
     with atomic_write(scp) as file:
         file.writelines(line + "\n" for _, line in sorted(lines.items()))
     # the longest first, dealt out in turn: all jobs get about the same amount
@@ -202,7 +204,7 @@ def _decode_group(
             continue  # finished before an interruption
         write_keys(key_file, keys)
         command = context.module(
-            ASR_INFERENCE, *arguments(context, scp, key_file, output)
+            ASR_INFERENCE, *arguments(context, scp, kind, key_file, output)
         )
         log = folder / f"asr_inference.{number}.log"
         jobs.append(Job(f"decoding {number}", command, log, weight=len(keys)))
@@ -217,14 +219,16 @@ def _decode_group(
     return facts
 
 
-def arguments(context: Context, scp: Path, keys: Path, output: Path) -> List[str]:
+def arguments(
+    context: Context, scp: Path, kind: str, keys: Path, output: Path
+) -> List[str]:
     """Options of asr_inference."""
     options = context.options
     config, model, extra = model_files(context)
     given = ["--config", options.inference_config] if options.inference_config else []
     given += ["--ngpu", "1" if options.gpu_inference else "0"]
     given += ["--batch_size", str(options.batch_size)]
-    given += ["--data_path_and_name_and_type", f"{scp},speech,sound"]
+    given += ["--data_path_and_name_and_type", f"{scp},speech,{kind}"]
     given += ["--key_file", str(keys), "--output_dir", str(output)]
     given += ["--asr_train_config", str(config), "--asr_model_file", str(model)]
     if extra:

@@ -21,6 +21,7 @@ from espnet_ext.recipe.stages.common import (
     write_resume_script,
 )
 from espnet_ext.recipe.stages.statistics import collect
+from espnet_ext.recipe.stages.tokens import cut_text_file
 from espnet_ext.recipe.stages.train import (
     describe_training,
     may_resume,
@@ -202,7 +203,7 @@ def perplexity_run(context: Context, due: Due) -> Dict[str, object]:
     with atomic_write(whole) as file:
         file.writelines(line + "\n" for line in lines)
     if _cut(context):
-        subword_nmt.cut_file(whole, text, layout.bpe_model)
+        cut_text_file(context, whole, text)
     else:
         shutil.copyfile(whole, text)
     command = context.module(

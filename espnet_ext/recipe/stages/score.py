@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
-from espnet_ext.recipe import subword_nmt
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.stages.common import given_options
+from espnet_ext.recipe.stages.tokens import kept_whole
 from espnet_ext.recipe.state import Due, Unit, digest
 
 LOCAL_SCORE = Path("local/score.sh")
@@ -32,7 +32,7 @@ def units(context: Context) -> List[Unit]:
             target=str(layout.decode_dir),
             settings={
                 "sets": " ".join(layout.decode_sets),
-                **context.chosen("scorer", "local_score_opts"),
+                **context.chosen("scorer", "word_rules", "local_score_opts"),
                 "local/score.sh": LOCAL_SCORE.exists(),
             },
             inputs=inputs,
@@ -52,15 +52,12 @@ def reference_files(context: Context) -> List[Path]:
 
 def tokenizer(context: Context) -> Optional[Callable[[str], List[str]]]:
     """Cuts a text as training does, for the token error rate of word pieces."""
-    layout = context.layout
-    if context.options.token_type != "bpe" or not layout.bpe_model.exists():
-        return None
-    if layout.subword_nmt:
-        return subword_nmt.cutter(layout.bpe_model)
-    import sentencepiece
+    from espnet_ext.analysis.tokenizer import load_tokenizer
 
-    model = sentencepiece.SentencePieceProcessor(model_file=str(layout.bpe_model))
-    return lambda text: model.encode(text, out_type=str)
+    model = context.layout.bpe_model
+    if context.options.token_type != "bpe" or not model.exists():
+        return None
+    return load_tokenizer(model, kept_whole(context))
 
 
 def data_hash(files: Sequence[Path]) -> str:
@@ -80,6 +77,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
         layout.data,
         layout.decode_sets,
         scorer=options.scorer,
+        word_rules=options.word_rules,
         tokenize=tokenizer(context),
         provenance={
             "command": shlex.join(["./run.sh", *given_options(options)]),
@@ -89,7 +87,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             "exp": layout.asr_exp.name,
             "data_hash": data_hash(reference_files(context)),
         },
-        note=NOTES.get(options.corpus, ""),
+        note="" if options.datadir else NOTES.get(options.corpus, ""),
     )
     if LOCAL_SCORE.exists():
         command = ["bash", str(LOCAL_SCORE)]

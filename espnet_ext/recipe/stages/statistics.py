@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Dict, List
 
+from espnet_ext.corpus.shards import split
 from espnet_ext.files import read_lines
 from espnet_ext.recipe.config import settings_of
-from espnet_ext.recipe.context import Context, split, words
+from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, cores, run_jobs
 from espnet_ext.recipe.log import hours
 from espnet_ext.recipe.parse import sampling_rate
@@ -71,8 +72,8 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     stats, logdir = layout.asr_stats, layout.asr_stats / "logdir"
     shutil.rmtree(logdir, ignore_errors=True)
     keys = {
-        "train": keys_of(layout.dump / layout.train_set / "wav.scp"),
-        "valid": keys_of(layout.dump / layout.valid_set / "wav.scp"),
+        role: keys_of(speech_files(context, name)[0])
+        for role, name in (("train", layout.train_set), ("valid", layout.valid_set))
     }
     write_resume_script(context, stats, 10)
     config = ["--config", options.asr_config] if options.asr_config else []

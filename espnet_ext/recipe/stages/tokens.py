@@ -15,6 +15,7 @@ from espnet_ext.recipe.state import Due, Unit
 SETTINGS = {
     "bpe": (
         *("nbpe", "bpemode", "bpe_input_sentence_size", "bpe_nlsyms", "bpe_char_cover"),
+        *("bpe_codes", "bpe_vocab"),
         *("oov", "blank", "sos_eos"),
     ),
     "char": ("nlsyms_txt", "cleaner", "oov", "blank", "sos_eos"),
@@ -47,11 +48,13 @@ def _list_unit(context: Context, token_type: str) -> Unit:
     settings["token_type"] = token_type
     outputs = [layout.token_list(token_type)]
     outputs += [layout.bpe_model] if token_type == "bpe" else []
+    if token_type == "bpe" and layout.subword_nmt:
+        outputs.append(subword_nmt.vocabulary_file(layout.bpe_model))
     return Unit(
         stage=5,
         target=str(layout.token_dir(token_type)),
         settings=settings,
-        inputs=training_texts(context, token_type),
+        inputs=training_texts(context, token_type) + given_files(context),
         outputs=outputs,
         root=layout.data,
         made_by=4,
@@ -63,8 +66,8 @@ def _cut_unit(context: Context, name: str, text: Path) -> Unit:
     layout = context.layout
     target = subword_nmt.cut_text(layout, name)
     # the merges follow from these, so a new list means cutting again
-    settings = context.chosen("nbpe", "bpemode", "bpe_nlsyms")
-    inputs = [text, *training_texts(context, "bpe")]
+    settings = context.chosen("nbpe", "bpemode", "bpe_nlsyms", "bpe_codes", "bpe_vocab")
+    inputs = [text, *training_texts(context, "bpe"), *given_files(context)]
     return Unit(
         stage=5,
         target=str(target),
@@ -86,6 +89,36 @@ def training_texts(context: Context, token_type: str) -> List[Path]:
     return [context.layout.lm_train_text]
 
 
+def given_files(context: Context) -> List[Path]:
+    """Merges and vocabulary that exist already (``--bpe_codes``, ``--bpe_vocab``)."""
+    named = (context.options.bpe_codes, context.options.bpe_vocab)
+    return [Path(name) for name in named if name] if context.layout.subword_nmt else []
+
+
+def kept_whole(context: Context) -> List[str]:
+    """The symbols of ``--bpe_nlsyms``, which are never cut."""
+    symbols = context.options.bpe_nlsyms
+    if symbols and Path(symbols).is_file():
+        return [line.strip() for line in read_lines(symbols) if line.strip()]
+    return [symbol for symbol in symbols.split(",") if symbol]
+
+
+def cut_text_file(context: Context, source: Path, target: Path) -> str:
+    """Cut a text by the merges of stage 5; returns what was written.
+
+    Raises:
+        FormatError: The training text has a piece that is not in the list.
+    """
+    codes = context.layout.bpe_model
+    return subword_nmt.cut_file(
+        source,
+        target,
+        subword_nmt.load_cutter(codes, kept_whole(context)),
+        subword_nmt.read_vocabulary(subword_nmt.vocabulary_file(codes)),
+        must_be_known=source == dumped_text(context.layout, context.layout.train_set),
+    )
+
+
 def run(context: Context, due: Due) -> Dict[str, object]:
     """Make the lists that are due."""
     layout = context.layout
@@ -93,15 +126,15 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     for unit, _ in due:
         target = Path(unit.target)
         if target.parent.name == "text":
-            facts[f"cut {target.name}"] = subword_nmt.cut_file(
-                unit.inputs[0], target, layout.bpe_model
-            )
+            facts[f"cut {target.name}"] = cut_text_file(context, unit.inputs[0], target)
             continue
         token_type = str(unit.settings["token_type"])
         if token_type != "bpe":
             count_tokens(context, unit, token_type)
         else:
-            train_bpe(context, unit)
+            train_bpe(context)
+            if not layout.subword_nmt:
+                facts["unknown pieces"] = unknown_pieces(context)
         tokens = read_lines(layout.token_list(token_type))
         facts[f"{token_type} tokens"] = (
             f"{len(tokens)}: {' '.join(tokens[:6])} ... {tokens[-1]} "
@@ -110,7 +143,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     return facts
 
 
-def train_bpe(context: Context, unit: Unit) -> None:
+def train_bpe(context: Context) -> None:
     """Learn word pieces and write bpe.train.txt, the model and tokens.txt.
 
     Raises:
@@ -120,21 +153,19 @@ def train_bpe(context: Context, unit: Unit) -> None:
     options, layout = context.options, context.layout
     folder = layout.token_dir("bpe")
     folder.mkdir(parents=True, exist_ok=True)
-    text = folder / "train.txt"
+    text, sources = folder / "train.txt", training_texts(context, "bpe")
     sentences = [
         words
-        for path in unit.inputs
+        for path in sources
         for line in read_lines(path)
         if (words := line.partition(" ")[2].strip())
     ]
     if not sentences:
-        raise FormatError("there is no text to learn units from", where=unit.inputs[0])
+        raise FormatError("there is no text to learn units from", where=sources[0])
     with atomic_write(text) as file:
         file.writelines(sentence + "\n" for sentence in sentences)
     if layout.subword_nmt:
-        pieces = subword_nmt.learn(
-            sentences[: options.bpe_input_sentence_size], options.nbpe, layout.bpe_model
-        )
+        pieces = _learn_merges(context, sentences[: options.bpe_input_sentence_size])
     else:
         pieces = _train_sentencepiece(context, text, folder)
     specials = {options.blank, options.oov, options.sos_eos}
@@ -144,13 +175,42 @@ def train_bpe(context: Context, unit: Unit) -> None:
         file.writelines(token + "\n" for token in [*tokens, options.sos_eos])
 
 
+def _learn_merges(context: Context, sentences: List[str]) -> List[str]:
+    """Merges of subword-nmt, learned or taken over, and their pieces."""
+    options, codes = context.options, context.layout.bpe_model
+    if not options.bpe_codes:
+        if options.bpe_vocab:
+            raise OptionError("--bpe_vocab without --bpe_codes", where="--bpe_vocab")
+        return subword_nmt.learn(sentences, options.nbpe, codes, kept_whole(context))
+    merges = subword_nmt.count_merges(Path(options.bpe_codes))
+    if merges != options.nbpe:  # names of token lists and experiments say the number
+        raise OptionError(
+            f"{merges} merges, but --nbpe is {options.nbpe}",
+            where=f"--bpe_codes {options.bpe_codes}",
+            next_step=f"--nbpe {merges}",
+        )
+    vocabulary = Path(options.bpe_vocab) if options.bpe_vocab else None
+    return subword_nmt.take_over(Path(options.bpe_codes), vocabulary, codes, sentences)
+
+
+def unknown_pieces(context: Context) -> str:
+    """How many pieces of the training and the validation text are not in the model."""
+    import sentencepiece
+
+    layout = context.layout
+    model = sentencepiece.SentencePieceProcessor(model_file=str(layout.bpe_model))
+    counts = []
+    for name in (layout.train_set, layout.valid_set):
+        texts = [t.partition(" ")[2] for t in read_lines(dumped_text(layout, name))]
+        ids = [piece for text in model.encode(texts) for piece in text]
+        counts.append(f"{ids.count(model.unk_id())} of {len(ids)} in {name}")
+    return ", ".join(counts)
+
+
 def _train_sentencepiece(context: Context, text: Path, folder: Path) -> List[str]:
     import sentencepiece
 
     options = context.options
-    symbols = options.bpe_nlsyms
-    if symbols and Path(symbols).is_file():
-        symbols = ",".join(read_lines(symbols))
     prefix = folder / "bpe.part"
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -161,7 +221,7 @@ def _train_sentencepiece(context: Context, text: Path, folder: Path) -> List[str
             character_coverage=options.bpe_char_cover,
             input_sentence_size=options.bpe_input_sentence_size,
             unk_piece=options.oov,
-            user_defined_symbols=symbols,
+            user_defined_symbols=",".join(kept_whole(context)),
             minloglevel=2,
         )
     except (RuntimeError, ValueError, OSError) as error:

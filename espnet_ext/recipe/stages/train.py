@@ -1,6 +1,7 @@
 """Stage 11: training, resumed where it was left."""
 
 import re
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -119,6 +120,8 @@ def run(context: Context, due: Due) -> Dict[str, object]:
         context.log.info("training continues from the last checkpoint")
     exp.mkdir(parents=True, exist_ok=True)
     write_resume_script(context, exp, 11)
+    if options.exp:  # what the experiment's name said, with the origin of every value
+        shutil.copyfile(options.asr_config, exp / "experiment.yaml")
     log = exp / "train.log"
     context.log.info(f"training log: {log}")
     command = context.module(ASR_TRAIN, *arguments(context))

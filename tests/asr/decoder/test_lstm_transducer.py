@@ -64,3 +64,14 @@ def test_output_probabilities_sum_to_one():
 def test_unknown_joint_is_named():
     with pytest.raises(ValueError, match="joint type 'additive'.*maxout_readout"):
         tiny_decoder(joint={"type": "additive"})
+
+
+def test_a_zero_vector_for_bos_leaves_the_bias_alone():
+    labels = torch.tensor([[0, 2]])
+    embedded = tiny_decoder(5, bos_vector="zero").embed(labels)
+    decoder = tiny_decoder(5)
+    torch.testing.assert_close(embedded[0, 0], decoder.embedding_bias)
+    torch.testing.assert_close(embedded[0, 1], decoder.embed(labels)[0, 1])
+    assert not torch.equal(embedded[0, 0], decoder.embed(labels)[0, 0])
+    with pytest.raises(ValueError, match="bos_vector 'none'"):
+        tiny_decoder(5, bos_vector="none")

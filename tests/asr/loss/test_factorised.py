@@ -131,6 +131,18 @@ def test_blank_may_stand_anywhere_in_one_softmax(blank):
     torch.testing.assert_close(grad, expected_grad[..., order], rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("blank", [0, 2, K])
+def test_labels_may_be_ids_of_the_whole_vocabulary(blank):
+    logits, emission = random_inputs()
+    expected = factorised_loss(logits, emission, LABELS, *LENGTHS)
+    ids = LABELS + (LABELS >= blank).long()
+    nll = factorised_loss(logits, emission, ids, *LENGTHS, blank=blank)
+    assert torch.equal(nll, expected)
+    ids[0, 0] = blank
+    with pytest.raises(OptionError, match="label id -1"):
+        factorised_loss(logits, emission, ids, *LENGTHS, blank=blank)
+
+
 @pytest.mark.parametrize("options", ALL_OPTIONS)
 def test_ctc_logits_without_positions_equal_the_same_at_all_positions(options):
     """Smoothing comes before the sum over positions, as it has no signs to cancel."""
@@ -203,7 +215,7 @@ def test_impossible_sequences_cost_inf_and_have_no_gradient():
     options = GradientOptions(LabelSmoothing("ls", 0.1))
     nll = factorised_loss(logits, emission, LABELS, *lens, options=options)
     assert torch.isinf(nll).tolist() == [False, False, True]
-    nll.sum().backward()
+    (nll**2).sum().backward()  # hands an infinite gradient to the infinite cost
     assert (logits.grad[2] == 0).all() and (emission.grad[2] == 0).all()
     assert torch.isfinite(logits.grad).all() and (logits.grad[0] != 0).any()
 

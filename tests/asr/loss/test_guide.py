@@ -1,4 +1,4 @@
-"""The example of docs/losses.md runs as it stands."""
+"""The examples of docs/losses.md run as they stand, one after the other."""
 
 import runpy
 
@@ -7,10 +7,11 @@ import torch
 from tests.shared import REPOSITORY
 
 
-def test_the_example_of_the_guide_runs(tmp_path):
+def test_the_examples_of_the_guide_run(tmp_path):
     text = (REPOSITORY / "docs" / "losses.md").read_text(encoding="utf-8")
     script = tmp_path / "example.py"
-    script.write_text(text.split("```python\n")[1].split("```")[0])
+    examples = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    script.write_text("\n".join(examples))
     found = runpy.run_path(str(script))
     assert found["cost"].infeasible == [] and found["cost"].not_finite == []
     assert found["alignment"].shape == (2, 7)
@@ -19,3 +20,6 @@ def test_the_example_of_the_guide_runs(tmp_path):
         frame_mass.sum((1, 2)), torch.tensor([7.0, 5.0], dtype=torch.float64)
     )
     assert torch.isfinite(found["log_probs"].grad).all()
+    assert found["cost_BT"].shape == (2, 7) and (found["cost_BT"][1, 5:] == 0).all()
+    assert found["frames"].shape[:2] == found["chunks"].alignment_CN.shape
+    assert sorted(found["nll_by_layer"]) == [4, 8]

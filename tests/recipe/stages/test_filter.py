@@ -57,11 +57,29 @@ def test_the_text_of_the_language_model_is_what_was_prepared_or_the_transcripts(
     transcripts = read_lines("data/train/text")
     assert read_lines("dump/raw/lm_train.txt") == transcripts
     (recipe / "data/lm").mkdir()
-    (recipe / "data/lm/train.txt").write_text("one two\n\nthree\n", encoding="utf-8")
+    (recipe / "data/lm/text").write_text("a one two\nb\nc three\n", encoding="utf-8")
     run_stage(4)
-    lines = read_lines("dump/raw/lm_train.txt")
-    assert [line.partition(" ")[2] for line in lines] == ["one two", "three"]
-    assert len({line.partition(" ")[0] for line in lines}) == 2
+    assert read_lines("dump/raw/lm_train.txt") == ["a one two", "c three"]
     run_stage(4, "--lm_train_text", "data/train/text data/dev/text")
     expected = transcripts + read_lines("data/dev/text")
     assert read_lines("dump/raw/lm_train.txt") == expected
+
+
+def test_each_id_of_the_language_models_text_comes_once(recipe):
+    """Two texts with the same ids stop ESPnet's training of the language model."""
+    run_stage(3)
+    (recipe / "a").write_text("x yes\nx no\ny yes\nx-2 or\n", encoding="utf-8")
+    (recipe / "b").write_text("x yes\nx no\nz yes\n", encoding="utf-8")
+    facts = run_stage(4, "--lm_train_text", "a b")
+    expected = ["x yes", "x-2 no", "y yes", "x-2-2 or", "z yes"]
+    assert read_lines("dump/raw/lm_train.txt") == expected
+    assert "5 utterances, 2 left out as repeated, 2 renamed" in facts["text for the LM"]
+
+
+def test_a_frequent_sentence_can_be_limited(recipe):
+    run_stage(3)
+    lines = [f"u{n} {'yeah' if n % 2 else 'uh-huh'}\n" for n in range(10)]
+    (recipe / "a").write_text("".join(lines), encoding="utf-8")
+    run_stage(4, "--lm_train_text", "a", "--lm_max_same_text", "2")
+    kept = [line.split()[0] for line in read_lines("dump/raw/lm_train.txt")]
+    assert kept == ["u0", "u1", "u2", "u3"]

@@ -1,11 +1,14 @@
 """Stage 3: one audio file an utterance."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import soundfile
 
-from espnet_ext.corpus.kaldi_dir import read_data_dir
-from espnet_ext.errors import MissingInputError, StageFailedError
+from espnet_ext.corpus.cuts import cuts_of, pcm_samples
+from espnet_ext.corpus.kaldi_dir import read_data_dir, write_data_dir
+from espnet_ext.errors import FormatError, MissingInputError, StageFailedError
 from espnet_ext.files import read_lines
 from espnet_ext.recipe.stages import format as stage
 from espnet_ext.recipe.state import Decision, begin, decide, finish
@@ -15,6 +18,7 @@ from tests.recipe.folders import (
     SETS,
     context,
     make_recipe,
+    make_set,
     run_stage,
 )
 
@@ -130,3 +134,84 @@ def test_audio_that_cannot_be_read_is_named(recipe):
     (recipe / "downloads/train.wav").write_bytes(b"<html>")
     with pytest.raises(StageFailedError, match="downloads/train.wav"):
         run_stage(3)
+
+
+def test_segments_write_no_audio_and_say_where_it_is(recipe):
+    run_stage(3, "--audio_format", "segments")
+    assert not (recipe / "dump/raw/audio").exists()
+    for name, count in SETS.items():
+        folder = f"dump/raw/{'org/' * (name in ('train', 'dev'))}{name}"
+        original = read_data_dir(f"data/{name}")
+        assert read_data_dir(folder) == original
+        lines = dict(line.split(" ", 1) for line in read_lines(f"{folder}/speech.scp"))
+        assert len(lines) == count
+        for u in original:
+            times = f"{u.start_s:.2f}:{u.end_s:.2f}"
+            expected = f"{u.channel} {RATE_HZ} 1.0 {times} {u.audio_path}"
+            assert lines[u.utterance_id] == expected
+        counts = dict(map(str.split, read_lines(f"{folder}/utt2num_samples")))
+        assert set(counts.values()) == {str(int(LENGTH_S * RATE_HZ))}
+
+
+def test_changed_audio_is_noticed_though_it_is_not_copied(recipe):
+    words = ["--audio_format", "segments"]
+    stamp = recipe / "dump/raw/rt03s/audio_checksum"
+    run_stage(3, *words, only="rt03s")
+    first = stamp.read_text()
+    run_stage(3, *words, only="rt03s")
+    assert stamp.read_text() == first
+    make_set(recipe, "rt03s", 3)
+    run_stage(3, *words, only="rt03s")
+    assert stamp.read_text() != first
+
+
+def test_from_dumped_audio_to_segments_and_back(recipe):
+    run_stage(3, only="rt03s")
+    assert (recipe / "dump/raw/audio/rt03s").exists()
+    run_stage(3, "--audio_format", "segments", only="rt03s")
+    assert not (recipe / "dump/raw/audio/rt03s").exists()
+    run_stage(3, "--audio_format", "wav", only="rt03s")
+    assert not (recipe / "dump/raw/rt03s/speech.scp").exists()
+    assert all(path.endswith(".wav") for path in _audio("dump/raw/rt03s"))
+
+
+def _audio(folder):
+    return [u.audio_path for u in read_data_dir(folder)]
+
+
+@pytest.mark.parametrize("audio_format", ["flac", "segments"])
+def test_segments_that_are_joined_have_no_gap(recipe, audio_format):
+    utterances = read_data_dir("data/rt03s")
+    first = dataclasses.replace(utterances[0], end_s=1.5)
+    parts = f"{first.utterance_id} 0.00 0.50 1.00 1.50\n"
+    write_data_dir("data/rt03s", [first], {"utt2parts": parts})
+    run_stage(3, "--audio_format", audio_format, only="rt03s")
+    whole, _ = soundfile.read(first.audio_path, dtype="int16")
+    expected = np.concatenate([whole[:4000, 0], whole[8000:12000, 0]])
+    if audio_format == "flac":
+        samples, _ = soundfile.read(_audio("dump/raw/rt03s")[0], dtype="int16")
+    else:
+        lines = read_lines("dump/raw/rt03s/speech.scp")
+        samples = pcm_samples(cuts_of(lines, "speech.scp")[first.utterance_id])
+    np.testing.assert_array_equal(samples, expected)
+
+
+def test_the_mark_of_a_selection_on_a_test_set_goes_along(recipe):
+    for name in ("train", "rt03s"):
+        (recipe / f"data/{name}/SELECTION_ON_TEST_SET").write_text("hub5e_00\n")
+    run_stage(3)
+    run_stage(4)
+    for folder in ("org/train", "train", "rt03s"):
+        assert (recipe / "dump/raw" / folder / "SELECTION_ON_TEST_SET").exists()
+    assert not (recipe / "dump/raw/dev/SELECTION_ON_TEST_SET").exists()
+
+
+def test_filtered_segments_keep_their_lines(recipe):
+    words = ["--audio_format", "segments", "--max_wav_duration", "0.4"]
+    run_stage(3, *words)
+    with pytest.raises(FormatError, match="no utterance is left"):
+        run_stage(4, *words)
+    words[-1] = "20"
+    run_stage(4, *words)
+    lines = [line.split()[0] for line in read_lines("dump/raw/train/speech.scp")]
+    assert lines == [u.utterance_id for u in read_data_dir("dump/raw/train")]

@@ -1,0 +1,104 @@
+"""Attention encoder-decoder (``att_*``) as an ESPnet ASR model.
+
+Source: reference/models.md (g); reference/losses.md 6, 9.
+"""
+
+# Dimensions: B batch, T encoder frames, L labels, U = L + 1 positions, K labels
+from typing import Dict, Optional, Tuple
+
+import torch
+from espnet2.torch_utils.device_funcs import force_gatherable
+
+from espnet_ext.asr.encoder_model import EncoderModel
+from espnet_ext.asr.loss.smoothing import smooth_gradient, smoothed_cross_entropy
+
+APPLIED = ("target", "gradient")
+
+
+class AttentionModel(EncoderModel):
+    """Cross entropy over labels and the end, teacher forcing, auxiliary CTC below.
+
+    Args (in addition to those of EncoderModel and ESPnetASRModel):
+        label_smoothing: ``scale``, and ``apply`` to the ``target`` (``ls01``) or to the
+            ``gradient`` (``ls01g``: the value of the loss is not smoothed).
+    """
+
+    def __init__(
+        self,
+        *,
+        decoder,
+        ctc,
+        joint_network=None,
+        label_smoothing: Optional[Dict] = None,
+        **kwargs,
+    ):
+        kwargs.pop("ctc_weight", None)
+        super().__init__(
+            decoder=decoder, ctc=ctc, joint_network=None, ctc_weight=0.0, **kwargs
+        )
+        options = {"scale": 0.0, "apply": "target", **(label_smoothing or {})}
+        if options["apply"] not in APPLIED:
+            raise ValueError(
+                f"label_smoothing apply {options['apply']!r}: expected one of {APPLIED}"
+            )
+        self.criterion_att = None
+        self.smoothing_scale = options["scale"]
+        self.smoothing_target = options["apply"] == "target"
+
+    def encode(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Encoder output [B, T, D] and lengths, as ESPnet's searches need it."""
+        return self.encode_frames(speech, speech_lengths)
+
+    def cross_entropy(
+        self, frames_BTD, frame_lens_B, labels_BL, label_lens_B
+    ) -> torch.Tensor:
+        """Cost of each position [B, U]; 0 after the end symbol."""
+        labels_BL = labels_BL.clamp(min=0)
+        sos_B1 = torch.full_like(labels_BL[:, :1], self.sos)
+        if labels_BL.size(1) == 0:
+            sos_B1 = label_lens_B.new_full((len(label_lens_B), 1), self.sos)
+        inputs_BU = torch.cat([sos_B1, labels_BL], dim=1)
+        logits_BUK = self.decoder.label_logits(frames_BTD, frame_lens_B, inputs_BU)
+        positions_U = torch.arange(inputs_BU.size(1), device=inputs_BU.device)
+        lengths_B1 = label_lens_B.to(inputs_BU.device).unsqueeze(1)
+        targets_BU = torch.nn.functional.pad(labels_BL, (0, 1))
+        targets_BU = torch.where(positions_U == lengths_B1, self.eos, targets_BU)
+        # the output has no blank: id 1 is its first class; -1 marks padding
+        targets_BU = (targets_BU - 1).masked_fill(positions_U > lengths_B1, -1)
+        scale = self.smoothing_scale
+        rows = logits_BUK.flatten(0, 1)
+        if not self.smoothing_target and scale > 0.0:
+            rows, scale = smooth_gradient(rows.log_softmax(1), scale), 0.0
+            cost = torch.nn.functional.nll_loss(
+                rows, targets_BU.flatten(), ignore_index=-1, reduction="none"
+            )
+        else:
+            cost = smoothed_cross_entropy(rows, targets_BU.flatten(), scale, -1)
+        return cost.view(targets_BU.shape)
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        **kwargs,
+    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
+        """Loss, statistics and batch size; arguments as TransducerModel."""
+        batch = speech.size(0)
+        labels_BL = text[:, : int(text_lengths.max())] if batch else text
+        frames_BTD, lengths_B, outputs = self.encode_with_heads(speech, speech_lengths)
+        cost_BU = self.cross_entropy(frames_BTD, lengths_B, labels_BL, text_lengths)
+        positions = (text_lengths + 1).sum()
+        stats: Dict[str, Optional[torch.Tensor]] = {
+            "loss_att": cost_BU.detach().sum() / batch,
+            "loss_per_label": cost_BU.detach().sum() / positions,
+        }
+        terms = [cost_BU.sum()]
+        self.add_aux_ctc(terms, stats, outputs, lengths_B, labels_BL, text_lengths)
+        total = sum(terms)
+        stats["loss"] = total.detach() / batch
+        loss = total / batch if self.loss_reduction == "mean" else total
+        return force_gatherable((loss, stats, batch), loss.device)

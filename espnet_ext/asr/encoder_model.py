@@ -1,0 +1,177 @@
+"""What our models have in common: features, encoder, auxiliary CTC, strict loading."""
+
+# Dimensions: B batch, T encoder frames, L labels, D encoder
+import logging
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+
+from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
+from espnet_ext.layers.growing import Axis
+
+REDUCTIONS = ("mean", "sum")
+# names of the experiments for two options of AuxiliaryCtc
+AUX_FORMS = {
+    "aux": {"top_layer": False, "blank": "last_label"},
+    "f": {"top_layer": True, "blank": "last_label"},
+    "ff": {"top_layer": True, "blank": "separate"},
+}
+LayerOutputs = List[Tuple[int, torch.Tensor]]
+
+
+class EncoderModel(ESPnetASRModel):
+    """Base of the models; ESPnet's, with these differences.
+
+    * Features are normalised first and masked then, as in the original, so that a
+      masked value (zero) is the mean.
+    * Losses are summed over the sequences of a batch if wanted, as in the original.
+    * Loading is always strict: ESPnet's inference asks for ``strict=False``, with
+      which a renamed or missing weight would silently stay random.
+
+    Args (in addition to those of ESPnetASRModel):
+        aux_ctc: Options of AuxiliaryCtc (``layers``, ``weight``, ``top_layer``,
+            ``blank``, ..); ``form`` (``aux``, ``f`` or ``ff``) stands for ``top_layer``
+            and ``blank`` together. None for no auxiliary CTC.
+        loss_reduction: ``mean`` over the sequences of a batch (ESPnet) or ``sum``
+            (original). Reported values are means in both cases.
+    """
+
+    def __init__(
+        self, *, aux_ctc: Optional[Dict] = None, loss_reduction: str = "mean", **kwargs
+    ):
+        if loss_reduction not in REDUCTIONS:
+            raise ValueError(
+                f"loss_reduction {loss_reduction!r}: expected one of {REDUCTIONS}"
+            )
+        super().__init__(report_cer=False, report_wer=False, **kwargs)
+        self.loss_reduction = loss_reduction
+        self.epoch: Optional[int] = None
+        self.ctc_heads = None
+        if aux_ctc is not None:
+            self.ctc_heads = self._heads(dict(aux_ctc))
+
+    def _heads(self, options: Dict) -> AuxiliaryCtc:
+        form = options.pop("form", None)
+        if form is not None:
+            if form not in AUX_FORMS:
+                raise ValueError(
+                    f"aux_ctc form {form!r}: expected one of {tuple(AUX_FORMS)}"
+                )
+            options = {**AUX_FORMS[form], **options}
+        try:
+            return AuxiliaryCtc(self.vocab_size, self.encoder.output_size(), **options)
+        except TypeError as error:
+            raise ValueError(f"aux_ctc: {error}") from None
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Always strict, see the class."""
+        return super().load_state_dict(state_dict, strict=True, assign=assign)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the beginning of each 1-based (sub-)epoch."""
+        self.epoch = epoch
+        if hasattr(self.encoder, "set_epoch"):
+            self.encoder.set_epoch(epoch)
+
+    def frame_parts(self) -> Dict[str, int]:
+        """Weights of layers on the encoder's output: name to frames in the input.
+
+        While the encoder grows in width, its frames have zeros in the features that
+        are not in use yet; the columns of these weights that meet them are not in use
+        either.
+        """
+        parts = {}
+        if self.ctc_heads is not None:
+            parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.layers}
+        if self.ctc is not None:
+            parts["ctc.ctc_lo.weight"] = 1
+        return parts
+
+    def used_entries(self) -> Dict[str, torch.Tensor]:
+        """Boolean masks of what is in use, for parameters that grow.
+
+        Entries that are not in use get no gradient and must not decay either.
+        """
+        if not hasattr(self.encoder, "used_entries"):
+            return {}
+        masks = {f"encoder.{n}": m for n, m in self.encoder.used_entries().items()}
+        sizes, full = self.encoder.stage.sizes(), self.encoder.output_size()
+        parameters = dict(self.named_parameters())
+        for name, count in self.frame_parts().items():
+            mask = torch.zeros(parameters[name].shape, dtype=torch.bool)
+            mask[:, Axis("model", count * full, count).index(sizes)] = True
+            masks[name] = mask
+        return masks
+
+    def features(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """What the encoder gets: features [B, T, F] and their lengths."""
+        features, lengths = self._extract_feats(speech, speech_lengths)
+        if self.normalize is not None:
+            features, lengths = self.normalize(features, lengths)
+        if self.specaug is not None and self.training:
+            features, lengths = self.specaug(features, lengths)
+        if self.preencoder is not None:
+            features, lengths = self.preencoder(features, lengths)
+        return features, lengths
+
+    def encode_layers(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        layers: Sequence[int] = (),
+    ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
+        """Encoder output [B, T, D], its lengths, and outputs of layers by number."""
+        features, lengths = self.features(speech, speech_lengths)
+        outputs: LayerOutputs = []
+        if layers:
+            (frames_BTD, outputs), lengths_B, _ = self.encoder(
+                features, lengths, aux_layers=layers
+            )
+        else:
+            frames_BTD, lengths_B, _ = self.encoder(features, lengths)
+        if self.postencoder is not None:
+            frames_BTD, lengths_B = self.postencoder(frames_BTD, lengths_B)
+        return frames_BTD, lengths_B, outputs
+
+    def encode_frames(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Encoder output [B, T, D] and its lengths."""
+        return self.encode_layers(speech, speech_lengths)[:2]
+
+    def encode_with_heads(self, speech, speech_lengths):
+        """``encode_layers`` with the layers that the auxiliary CTC needs."""
+        layers = self.ctc_heads.layers if self.ctc_heads is not None else ()
+        return self.encode_layers(speech, speech_lengths, layers)
+
+    def aux_ctc_nll(
+        self, outputs: LayerOutputs, frame_lens_B, labels_BL, label_lens_B
+    ) -> Dict[int, torch.Tensor]:
+        """CTC losses [B] of the intermediate layers by their number, unscaled."""
+        if self.ctc_heads is None:
+            return {}
+        top = self.encoder.stage.layers
+        return self.ctc_heads(outputs, frame_lens_B, labels_BL, label_lens_B, top)
+
+    def add_aux_ctc(self, terms, stats, outputs, frame_lens_B, labels_BL, label_lens_B):
+        """Append the scaled sums of the auxiliary losses, and report their means."""
+        losses = self.aux_ctc_nll(outputs, frame_lens_B, labels_BL, label_lens_B)
+        for number, nll_B in losses.items():
+            stats[f"loss_ctc_{number}"] = nll_B.detach().mean()
+        total = self.ctc_heads.total(losses) if losses else None
+        if total is not None:
+            terms.append(total)
+
+    def log_impossible(self, possible_B, utterance_ids) -> None:
+        """Name the sequences that have no alignment."""
+        if bool(possible_B.all()):
+            return
+        rows = (~possible_B).nonzero().flatten().tolist()
+        names = [utterance_ids[i] if utterance_ids else f"row {i}" for i in rows]
+        logging.warning(
+            "no alignment exists (more labels than encoder frames), left out of the "
+            f"loss: {' '.join(names)}"
+        )

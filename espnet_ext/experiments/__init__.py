@@ -1,0 +1,1 @@
+"""Experiments by name: the switch catalogue, the name grammar, and their resolution."""
