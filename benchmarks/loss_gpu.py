@@ -1,7 +1,7 @@
 """Fused full-sum loss on a GPU against torchaudio and warp-rnnt: time and memory.
 
     python benchmarks/loss_gpu.py --json FILE             # on a machine with a GPU
-    python benchmarks/loss_gpu.py --json FILE --interpret # tiny, on the CPU: values only
+    python benchmarks/loss_gpu.py --json FILE --interpret # tiny, CPU: values only
 
 Each implementation goes from the projections of encoder and prediction network to all
 gradients, output layer included: RNN-T with one softmax over V symbols, maxout readout.

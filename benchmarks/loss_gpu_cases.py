@@ -153,7 +153,7 @@ def median_ms(action: Callable[[], Any], repeats: int) -> float:
 def measure(
     loss: Callable[[Problem], Any], problem: Problem, repeats: int
 ) -> Dict[str, Any]:
-    """Time, peak memory and losses of an implementation; or that memory is too small."""
+    """Time, peak memory and losses of an implementation, or why there are none."""
     import torch
 
     torch.cuda.synchronize()
