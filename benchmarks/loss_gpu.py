@@ -76,18 +76,22 @@ def in_fresh_process(*arguments: Any) -> Dict[str, Any]:
             return pool.submit(measure_one, *arguments).result()
         except BrokenProcessPool:
             return {"status": "fails: its process died"}
+        except Exception as error:
+            # whatever it was, the other measurements can be made
+            lines = str(error).splitlines() or [type(error).__name__]
+            return {"status": f"fails: {lines[0]}"}
 
 
 def rows_on_gpu(size: Size, dtype: str, repeats: int) -> List[Dict[str, Any]]:
     """All implementations at one size."""
-    floor = in_fresh_process(size, dtype, "floor", repeats)["time_ms"]
+    floor = in_fresh_process(size, dtype, "floor", repeats).get("time_ms")
     results = {name: in_fresh_process(size, dtype, name, repeats) for name in LOSSES}
     peer = results["torchaudio"]
     rows = []
     for name, result in results.items():
         row = {"size": size.name, "dtype": dtype, "name": name, "exact": True}
         row.update({key: value for key, value in result.items() if key != "nll"})
-        if "time_ms" in row:
+        if "time_ms" in row and floor is not None:
             row["floor_ms"] = round(floor, 3)
             row["floor_fraction"] = round(floor / row["time_ms"], 3)
         if "time_ms" in row and "time_ms" in peer:

@@ -30,3 +30,32 @@ def test_interpreted_losses_equal_torchaudio(tmp_path):
     for row in rows:
         assert row["difference"] < limits[row["dtype"]]
         assert "time_ms" not in row
+
+
+def test_rows_are_ratios_to_torchaudio_and_to_the_floor(monkeypatch):
+    def measured(size, dtype, name, repeats):
+        if name == "floor":
+            return {"time_ms": 2.0}
+        if name == "warp_rnnt":
+            return {"status": "not run: No module named 'warp_rnnt'"}
+        times = {"torchaudio": (40.0, 100.0, [2.0, 4.0])}
+        time_ms, peak_mb, nll = times.get(name, (8.0, 5.0, [2.0, 4.004]))
+        found = {"time_ms": time_ms, "peak_mb": peak_mb, "nll": nll}
+        return {"status": "measured", **found}
+
+    monkeypatch.setattr(loss_gpu, "in_fresh_process", measured)
+    size = loss_gpu.Size(1, 2, 3, 4)
+    rows = {row["name"]: row for row in loss_gpu.rows_on_gpu(size, "float32", 1)}
+    assert set(rows) == set(loss_gpu.LOSSES)
+    fused = rows["fused"]
+    assert (fused["time_ratio"], fused["memory_ratio"]) == (0.2, 0.05)
+    assert fused["floor_fraction"] == 0.25
+    assert fused["difference"] == pytest.approx(1e-3)
+    assert rows["warp_rnnt"]["status"].startswith("not run")
+    assert "nll" not in fused and "time_ratio" not in rows["warp_rnnt"]
+    assert "not run" in loss_gpu.table(list(rows.values()))
+
+
+def test_a_process_that_dies_is_a_row_and_not_the_end():
+    found = loss_gpu.in_fresh_process(loss_gpu.TINY, "no such type", "fused", 1)
+    assert found["status"].startswith("fails:")
