@@ -13,10 +13,12 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.encoder_model import EncoderModel
-from espnet_ext.asr.loss import factorised_loss
+from espnet_ext.asr.loss import factorised_loss, full_sum_loss
 from espnet_ext.asr.loss.node_gradient import GradientOptions, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.asr.search.greedy import greedy_search
+
+LOSS_BACKENDS = ("fused", "torch")
 
 
 def smoothing_schedule(options: Dict) -> SmoothingSchedule:
@@ -54,6 +56,9 @@ class TransducerModel(EncoderModel):
             ``lsxx``) may stand for its ``over`` and ``scale`` for ``amount``. None for
             no smoothing.
         fastemit: lambda of FastEmit, see GradientOptions.
+        loss_backend: ``fused``, which never stores the scores of the lattice, or
+            ``torch``, which does. The numbers are the same but for rounding, and with
+            elementwise dropout but for the draw of the masks.
 
     A sequence with more labels than encoder frames has no alignment. It contributes
     nothing to the loss and is named in the log.
@@ -69,6 +74,7 @@ class TransducerModel(EncoderModel):
         transducer_start_epoch: int = 1,
         label_smoothing: Optional[Dict] = None,
         fastemit: float = 0.0,
+        loss_backend: str = "fused",
         **kwargs,
     ):
         without_ctc = ctc_weight == 0.0 and kwargs.get("aux_ctc") is None
@@ -92,6 +98,11 @@ class TransducerModel(EncoderModel):
         self.transducer_start_epoch = transducer_start_epoch
         self.smoothing = smoothing_schedule(label_smoothing or {})
         self.fastemit = fastemit
+        if loss_backend not in LOSS_BACKENDS:
+            raise ValueError(
+                f"loss_backend {loss_backend!r}: expected one of {LOSS_BACKENDS}"
+            )
+        self.loss_backend = loss_backend
 
     @property
     def joint_network(self):
@@ -176,20 +187,20 @@ class TransducerModel(EncoderModel):
         """Negative log-likelihood of each sequence, inf where there is no path."""
         labels_BL = labels_BL.clamp(min=0)
         lm_BSR = self.decoder(torch.nn.functional.pad(labels_BL, (1, 0), value=0))
+        options = self.gradient_options()
+        lengths = frame_lens_B, label_lens_B
+        # upstream checks configurations with blank alone, which have no labels
+        if self.loss_backend == "fused" and self.decoder.vocab_size > 1:
+            joint = self.joint_network.fused(am_BTR, lm_BSR, options)
+            return full_sum_loss(joint, labels_BL, *lengths)
         logits, emission = self.joint_network.logits(
             am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1)
         )
-        if logits.size(-1) == 0:  # upstream checks configurations with blank alone
+        if logits.size(-1) == 0:
             logits = torch.nn.functional.pad(logits, (0, 1))
         # the label axis has no blank: id 1 is its first entry
-        return factorised_loss(
-            logits,
-            emission,
-            (labels_BL - 1).clamp(min=0),
-            frame_lens_B,
-            label_lens_B,
-            options=self.gradient_options(),
-        )
+        labels_BL = (labels_BL - 1).clamp(min=0)
+        return factorised_loss(logits, emission, labels_BL, *lengths, options=options)
 
     def gradient_options(self) -> GradientOptions:
         """Label smoothing of this epoch and growing stage, and FastEmit."""

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_ext.asr.joint.window_attention import WindowAttention
+from espnet_ext.asr.loss import FusedJointLoss, GradientOptions
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.init import init_linear_
 
@@ -108,6 +109,21 @@ class MaxoutReadout(torch.nn.Module):
         readout = maxout(am + lm)
         label_logits = self.label_output(self.label_dropout(readout))
         return label_logits, self.emission_output(readout).squeeze(-1)
+
+    def fused(
+        self, am_BTR: torch.Tensor, lm_BSR: torch.Tensor, options: GradientOptions
+    ) -> FusedJointLoss:
+        """The same lattice for ``full_sum_loss``, never stored; see FusedJointLoss."""
+        dropout = self.label_dropout
+        layers = self.label_output, self.emission_output
+        return FusedJointLoss(
+            am_BTR,
+            lm_BSR,
+            *(x for layer in layers for x in (layer.weight, layer.bias)),
+            label_dropout=dropout.rate if self.training else 0.0,
+            dropout_mask=dropout.mask,
+            options=options,
+        )
 
     def forward(
         self, am: torch.Tensor, lm: torch.Tensor, *unused, **unused_too

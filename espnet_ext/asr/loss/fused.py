@@ -23,7 +23,7 @@ from espnet_ext.asr.loss.topology import Topology, get_topology
 from espnet_ext.asr.loss.triton.probe import use_kernels
 from espnet_ext.errors import OptionError
 
-MASKS = ("shared", "elementwise")
+DROPOUT_MASKS = ("shared", "elementwise", "whole")
 SKIP_THRESHOLD = 1e-7
 TILE_NODES = 256
 
@@ -51,7 +51,8 @@ class FusedJointLoss:
         emission: ``sigmoid`` or ``softmax``.
         label_dropout: Rate of dropout on the readout before the softmax; the emission
             logit sees the readout without it. Give 0 when not training.
-        dropout_mask: ``shared``, one mask [J] for all nodes, or ``elementwise``.
+        dropout_mask: ``shared``, one mask [J] for all nodes; ``elementwise``; ``whole``,
+            one number for everything.
         generator: Stream of the masks; torch's default if not given.
         options: Label smoothing, FastEmit, label scale.
         skip_threshold: Nodes with less posterior than this are left out of the
@@ -86,7 +87,7 @@ class FusedJointLoss:
     ):
         for name, value, known in (
             ("emission", emission, EMISSIONS),
-            ("dropout_mask", dropout_mask, MASKS),
+            ("dropout_mask", dropout_mask, DROPOUT_MASKS),
         ):
             if value not in known:
                 raise OptionError(f"{name} {value!r}", expected=" or ".join(known))
@@ -187,11 +188,10 @@ class FusedJointLoss:
         labels_BL, frame_lens_B, label_lens_B = batch
         self._check_batch(labels_BL, frame_lens_B, label_lens_B, blank)
         mask_J, rate, seed = None, 0.0, 0
-        if self.label_dropout and self.dropout_mask == "shared":
+        if self.label_dropout and self.dropout_mask != "elementwise":
             weight_KJ = self.inputs[2]
-            mask_J = shared_mask(
-                *(weight_KJ, weight_KJ.size(1), self.label_dropout, self.generator)
-            )
+            size = 1 if self.dropout_mask == "whole" else weight_KJ.size(1)
+            mask_J = shared_mask(weight_KJ, size, self.label_dropout, self.generator)
         elif self.label_dropout:
             rate, seed = self.label_dropout, draw_seed(self.generator)
         plan = Plan(
