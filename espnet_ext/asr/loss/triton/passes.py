@@ -34,7 +34,8 @@ class Tiles:
 
     def of_labels(self, count: int) -> Iterator[slice]:
         """Slices of all softmax units, of about equal length."""
-        length = padded(-(-count // -(-count // self.labels)))
+        parts = max(1, -(-count // self.labels))
+        length = padded(max(1, -(-count // parts)))
         for first in range(0, count, length):
             yield slice(first, min(first + length, count))
 
@@ -88,7 +89,7 @@ def backward_pass(
     if not slices:
         return total
     labels = list(tiles.of_labels(joint.units))
-    width = padded(labels[0].stop)
+    width = padded(labels[0].stop) if labels else 0
     rows = slices[0].stop
     readout_buffer = joint.readout_buffer(rows)
     logit_buffer = readout_buffer.new_empty(rows, width)

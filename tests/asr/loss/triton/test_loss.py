@@ -182,6 +182,20 @@ def test_batch_without_any_labels():
     assert_equal(run(to(case, torch.float64), weights=weights), expected)
 
 
+def test_vocabulary_of_blank_alone():
+    case = to(make_case((4, 2), (0, 0), vocabulary=2, blank=0), torch.float64)
+    for index in (2, 3):  # weight and bias of a softmax without units
+        case.inputs[index] = case.inputs[index].detach()[:0].requires_grad_()
+    nll_B, grads = run(case, weights=WEIGHTS[:2])
+    sums = case.inputs[0][:, :, 0::2] + case.inputs[1][:, :, 0::2]
+    odd = case.inputs[0][:, :, 1::2] + case.inputs[1][:, :, 1::2]
+    emission = torch.nn.functional.linear(torch.maximum(sums, odd), *case.inputs[4:])
+    blank_BT = torch.nn.functional.softplus(emission).squeeze(2)
+    expected = torch.stack([blank_BT[0].sum(), blank_BT[1, :2].sum()]).detach()
+    assert_equal((nll_B, ()), (expected.cpu(), ()), 1e-12)
+    assert all(torch.isfinite(x).all() for x in grads)
+
+
 def test_empty_batch():
     case = to(make_case(), torch.float64)
     inputs = [x.detach()[:0].requires_grad_() for x in case.inputs[:2]]
