@@ -11,6 +11,7 @@ import pytest
 
 from espnet_ext import doctor
 from espnet_ext.asr.loss import backends as loss_backends
+from espnet_ext.asr.loss.triton import probe
 from espnet_ext.doctor import backends, losses, machine, tools, versions
 from espnet_ext.doctor.finding import MISSING, NOTE, OK, WARNING, Finding
 
@@ -195,7 +196,7 @@ CPU = ["cpu"]
 
 def test_every_loss_backend_is_listed_and_right():
     findings = by_name(losses.check_losses())
-    assert set(findings) == set(loss_backends.BACKENDS)
+    assert set(findings) == {*loss_backends.BACKENDS, "fused on Triton"}
     assert findings["torch"].status == findings["reference"].status == OK
     assert findings["torchaudio"].status == OK
     assert "torchaudio 2." in findings["torchaudio"].value
@@ -241,3 +242,15 @@ def test_losses_that_cannot_be_imported_are_reported_with_their_reason(monkeypat
     (finding,) = losses.check_losses()
     assert finding.status == MISSING
     assert finding.value == "fails: libgomp.so.1: cannot open"
+
+
+def test_kernels_of_the_fused_loss_need_a_gpu_and_right_numbers(monkeypatch):
+    finding = losses.check_kernels(has_gpu=False)
+    assert finding.status == NOTE
+    assert finding.value == ("needs a CUDA GPU: fused computes the same in PyTorch")
+    monkeypatch.setattr(probe, "probe", lambda device: "the loss differs by 3")
+    finding = losses.check_kernels(has_gpu=True)
+    assert finding.status == WARNING
+    assert "not used (the loss differs by 3)" in finding.value
+    monkeypatch.setattr(probe, "probe", lambda device: None)
+    assert losses.check_kernels(has_gpu=True).status == OK

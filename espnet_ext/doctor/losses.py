@@ -30,6 +30,7 @@ def check_losses() -> Findings:
     devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
     for backend in backends.BACKENDS.values():
         yield check_loss(backends, backend, devices)
+    yield check_kernels(torch.cuda.is_available())
 
 
 def check_loss(backends, backend, devices) -> Finding:
@@ -65,6 +66,20 @@ def check_loss(backends, backend, devices) -> Finding:
         return Finding(SECTION, name, bad_status, value, fix)
     value = f"{version}: {topologies} on {', '.join(usable)}, as they should be"
     return Finding(SECTION, name, OK, value)
+
+
+def check_kernels(has_gpu: bool) -> Finding:
+    """Whether ``fused`` computes on Triton's kernels here."""
+    name, otherwise = "fused on Triton", "fused computes the same in PyTorch"
+    if not has_gpu:
+        return Finding(SECTION, name, NOTE, f"needs a CUDA GPU: {otherwise}")
+    module = importlib.import_module("espnet_ext.asr.loss.triton.probe")
+    reason = module.probe("cuda")
+    version = f"triton {version_of('triton') or 'absent'}"
+    if reason is None:
+        return Finding(SECTION, name, OK, f"{version}: as it should be")
+    value = f"{version}: not used ({reason}), {otherwise}, more slowly"
+    return Finding(SECTION, name, WARNING, value, "make setup")
 
 
 def _why_not(backends, name, topology, device):

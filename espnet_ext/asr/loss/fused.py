@@ -20,6 +20,7 @@ from espnet_ext.asr.loss.fused_function import FusedFullSum, Plan
 from espnet_ext.asr.loss.fused_readout import get_activation
 from espnet_ext.asr.loss.node_gradient import EMISSIONS, GradientOptions
 from espnet_ext.asr.loss.topology import Topology, get_topology
+from espnet_ext.asr.loss.triton.probe import use_kernels
 from espnet_ext.errors import OptionError
 
 DROPOUT_MASKS = ("shared", "elementwise", "whole")
@@ -212,7 +213,11 @@ class FusedJointLoss:
             threshold=self.skip_threshold,
             tile=self.tile_nodes,
         )
-        nll_B = FusedFullSum.apply(*self.inputs, *self.emission_inputs, plan)
+        full_sum = FusedFullSum.apply
+        if use_kernels(self.device):
+            # imported only here: Triton is not everywhere
+            from espnet_ext.asr.loss.triton.loss import fused_joint_triton as full_sum
+        nll_B = full_sum(*self.inputs, *self.emission_inputs, plan)
         if infeasible == "zero":
             feasible_B = topology.feasible(frame_lens_B, label_lens_B, labels_BL)
             nll_B = nll_B.masked_fill(~feasible_B, 0.0)

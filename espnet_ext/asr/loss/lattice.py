@@ -15,6 +15,7 @@ Ref: reference/losses.md 1 to 3; Graves 2012, equations 16 to 20, for rnnt.
 """
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 positions, N steps, Z states
+import functools
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import torch
@@ -23,6 +24,8 @@ from espnet_ext.asr.loss.chain import IMPOSSIBLE, ArcScores, Chain, fold, unfold
 from espnet_ext.asr.loss.topology import Topology, get_topology
 
 __all__ = ["ArcScores", "Occupancies", "band_mask", "occupancies"]
+
+Recursion = Callable[[Dict[int, torch.Tensor], torch.Tensor], torch.Tensor]
 
 # an occupancy below it is a denormal number in single precision, which makes matrix
 # products several times slower, and changes nothing
@@ -52,6 +55,7 @@ def occupancies(
     frame_lens_B: torch.Tensor,
     label_lens_B: torch.Tensor,
     topology: Union[str, Topology],
+    recursion: Optional[Recursion] = None,
 ) -> Occupancies:
     """Full sum and posteriors of all arcs.
 
@@ -62,6 +66,7 @@ def occupancies(
         frame_lens_B: Valid frames, at most T.
         label_lens_B: Valid labels, at most L.
         topology: Name or object.
+        recursion: Of ``forward_backward``.
 
     Returns:
         Occupancies; all zero outside the valid nodes and for sequences without any
@@ -69,7 +74,7 @@ def occupancies(
         frame.
     """
     chain = chain_of(scores, labels_BL, frame_lens_B, label_lens_B, topology)
-    alpha_BNZ, beta_BNZ = forward_backward(chain)
+    alpha_BNZ, beta_BNZ = forward_backward(chain, recursion)
     total_B = beta_BNZ[:, 0, 0]
     # where there is no path, all posteriors are exp(-inf) and not exp(nan)
     shift_B = total_B.masked_fill(~torch.isfinite(total_B), -IMPOSSIBLE)
@@ -164,11 +169,14 @@ def forward(
     return _recursion(arcs, start_BZ, combine).transpose(0, 1)
 
 
-def forward_backward(chain: Chain) -> Tuple[torch.Tensor, torch.Tensor]:
+def forward_backward(
+    chain: Chain, recursion: Optional[Recursion] = None
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """alpha and beta, each [B, N + 1, Z] in float64; -inf where nothing leads.
 
     Both run in one loop over the steps, with twice the batch: a chain read from its
-    end is a chain.
+    end is a chain. ``recursion`` is another implementation of that loop, from arcs
+    [N, R, Z] by offset and a start [R, Z] to all scores [N + 1, R, Z].
     """
     batch, _, states = chain.arcs[0].score_BNZ.shape
     both: Dict[int, torch.Tensor] = {}
@@ -180,7 +188,8 @@ def forward_backward(chain: Chain) -> Tuple[torch.Tensor, torch.Tensor]:
     if chain.split and states > 1:
         # an alignment may end in a blank or in the last label
         start[batch:, 1].masked_fill_(chain.states_B > 1, 0.0)
-    scores = _recursion(both, start, torch.logaddexp).transpose(0, 1)
+    recursion = recursion or functools.partial(_recursion, combine=torch.logaddexp)
+    scores = recursion(both, start).transpose(0, 1)
     beta = _mirror(scores[batch:], chain.steps_B, chain.states_B - 1)
     return scores[:batch], beta
 

@@ -1,0 +1,1 @@
+"""The fused joint loss as Triton kernels; importing this package needs no Triton."""
