@@ -35,8 +35,8 @@ from espnet_ext.files import atomic_write  # noqa: E402
 SIZES = {"A": (8, 100, 30, 1031), "B": (4, 200, 60, 1031), "C": (16, 50, 15, 501)}
 TINY = (1, 4, 2, 8)
 READOUT = 1000  # before maxout
-# standard deviation of the output weights: "flat" has posteriors like a model that was
-# never trained, which is the worst case for skipping nodes
+# deviation of the output weights: "flat" has posteriors like a model that was
+# never trained, the worst case for skipping nodes
 SCALES = {"": 0.07, "flat": 0.0447}
 ENTRIES = ("torchaudio", "torchaudio_as_shipped", "fused", "fused_no_skip", "torch")
 SLOW = "reference"  # a Python loop over nodes: only on size C
@@ -45,7 +45,7 @@ FLUSHED = ("torchaudio", "torch", "reference")
 
 
 def make_inputs(size: Sequence[int], scale: float):
-    """Leaves (am, lm, label weight and bias, emission weight and bias) and the batch."""
+    """Leaves (am, lm, label weight, bias, emission weight, bias) and the batch."""
     import torch
 
     batch, frames, labels, vocabulary = size
@@ -195,7 +195,8 @@ def benchmark(args: argparse.Namespace) -> int:
         "data": "am, lm standard normal; output weights normal with deviation "
         f"{SCALES['']}, rows 'flat' {SCALES['flat']}; seed 1; all lengths full",
         "torchaudio version": package_version("torchaudio"),
-        "denormals": f"flushed in {', '.join(FLUSHED)}; as the system has them in others",
+        "exact": "no alignment is left out; gradient errors: docs/performance.md",
+        "denormals": f"flushed in {', '.join(FLUSHED)}; not in others",
         "time_ratio": "seconds / those of torchaudio with denormals flushed",
         "peak_mb": "peak resident size of a fresh process above the state with inputs "
         "made and libraries loaded by one step of a tiny size",

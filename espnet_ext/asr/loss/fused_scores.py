@@ -168,7 +168,9 @@ def node_scores(
         if some.current_N is not None:
             repeat_N = outputs.label(dropped_NJ, some.current_N)
         if blank_unit is not None:
-            blank_N = outputs.label(dropped_NJ, torch.full_like(some.node_N, blank_unit))
+            blank_N = outputs.label(
+                dropped_NJ, torch.full_like(some.node_N, blank_unit)
+            )
         log_sum_N = _log_sum(logits_NK.exp_())
         if not bool((log_sum_N.abs() < SAFE_LOG_SUM).all()):
             linear_again = linear(
