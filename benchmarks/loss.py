@@ -35,20 +35,21 @@ from espnet_ext.files import atomic_write  # noqa: E402
 SIZES = {"A": (8, 100, 30, 1031), "B": (4, 200, 60, 1031), "C": (16, 50, 15, 501)}
 TINY = (1, 4, 2, 8)
 READOUT = 1000  # before maxout
-# standard deviation of the output weights: "flat" has the posteriors of a model that was
-# never trained, which is the worst case for skipping nodes
-SCALES = {"": 0.07, "flat": 0.0447}
+# deviation of the output weights: "flat" has posteriors like a model that was never
+# trained, the worst case for skipping nodes; "peaky" has logits up to 11, the worst
+# case for the exactness of single precision
+SCALES = {"": 0.07, "flat": 0.0447, "peaky": 0.1}
 ENTRIES = ("torchaudio", "torchaudio_as_shipped", "fused", "fused_no_skip", "torch")
 SLOW = "reference"  # a Python loop over nodes: only on size C
 PEERS = ("fast_rnnt", "optimized_transducer", "warprnnt_numba", "k2")
 FLUSHED = ("torchaudio", "torch", "reference")
-# relative to float64: what single precision recursions reach; pruned losses, which leave
-# out alignments, are off by far more
+# relative to float64: what single precision recursions reach; pruned losses, which
+# leave out alignments, are off by far more
 EXACT = 1e-3
 
 
 def make_inputs(size: Sequence[int], scale: float):
-    """Leaves (am, lm, label weight and bias, emission weight and bias) and the batch."""
+    """Leaves (am, lm, label weight, bias, emission weight, bias) and the batch."""
     import torch
 
     batch, frames, labels, vocabulary = size
@@ -198,7 +199,7 @@ def benchmark(args: argparse.Namespace) -> int:
     rows: List[Dict[str, Any]] = []
     for size in sizes:
         runs = [(name, "", args.repeats) for name in ENTRIES]
-        runs.insert(3, ("fused", "flat", args.repeats))
+        runs[3:3] = [("fused", data, args.repeats) for data in ("flat", "peaky")]
         runs += [(SLOW, "", 1)] if size == "C" else []
         seconds: Optional[float] = None
         for name, data, repeats in runs:
@@ -232,7 +233,8 @@ def benchmark(args: argparse.Namespace) -> int:
         "sizes (B, T, L, V)": {size: SIZES[size] for size in sizes},
         "readout": f"{READOUT} before maxout",
         "data": "am, lm standard normal; output weights normal with deviation "
-        f"{SCALES['']}, rows 'flat' {SCALES['flat']}; seed 1; all lengths full",
+        f"{SCALES['']}, in rows 'flat' {SCALES['flat']}, 'peaky' {SCALES['peaky']}; "
+        "seed 1; all lengths full",
         "torchaudio version": package_version("torchaudio"),
         "denormals": f"flushed in {', '.join(FLUSHED)}, not in the others",
         "time_ratio": "seconds / those of torchaudio with denormals flushed",

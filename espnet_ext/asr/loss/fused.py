@@ -1,7 +1,8 @@
 """Full-sum loss of a joint network whose scores are never stored.
 
-Nothing with both T S and V extents ever exists: readout, output layers, softmax, dynamic
-program and all gradients are computed for a few hundred nodes of the lattice at a time.
+Nothing with both T S and V extents ever exists: readout, output layers, softmax,
+dynamic program and all gradients are computed for a few hundred nodes of the lattice at
+a time.
 Only nodes on a complete alignment are visited at all, and the backward pass, which
 computes the logits once more, leaves out those that contribute less than float32 can
 hold.
@@ -52,8 +53,8 @@ class FusedJointLoss:
         emission: ``sigmoid`` or ``softmax``.
         label_dropout: Rate of dropout on the readout before the softmax; the emission
             logit sees the readout without it. Give 0 when not training.
-        dropout_mask: ``shared``, one mask [J] for all nodes; ``elementwise``; ``whole``,
-            one number for everything.
+        dropout_mask: ``shared``, one mask [J] for all nodes; ``elementwise``; or
+            ``whole``, one number for everything.
         generator: Stream of the masks; torch's default if not given.
         options: Label smoothing, FastEmit, label scale.
         skip_threshold: Nodes with less posterior than this are left out of the

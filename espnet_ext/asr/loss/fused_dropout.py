@@ -6,8 +6,8 @@ generator: each element is a hash of (seed, node, feature), and only the seed is
 from the stream.
 
 Source: the finaliser of the hash is Wellons 2018, "Prospecting for Hash Functions"
-(lowbias32); the one of nodes is Steele et al. 2014, "Fast Splittable Pseudorandom Number
-Generators" (splitmix64).
+(lowbias32); the one of nodes is Steele et al. 2014, "Fast Splittable Pseudorandom
+Number Generators" (splitmix64).
 """
 
 # Dimensions: N nodes, J readout

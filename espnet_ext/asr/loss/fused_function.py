@@ -5,7 +5,7 @@ backward pass visits only nodes whose posterior exceeds a threshold. A node with
 posterior p moves the gradient at its logits by at most 2 p (softmax and target have
 mass p each), so that leaving out all nodes below the threshold changes the gradient of
 a frame, of which the nodes have the posterior 1 altogether, by at most
-2 S threshold: see ``skipped_mass``. The default is 1e-7, and what is left out is then
+2 S threshold. The default is 1e-7, and what is left out is then
 less than what float32 rounds away.
 """
 
@@ -44,7 +44,7 @@ class Plan:
         activation: Of the readout.
         options: Label smoothing and the like.
         mask_J: Shared dropout mask before the softmax, or None.
-        dropout_rate, dropout_seed: Elementwise dropout before the softmax; rate 0: none.
+        dropout_rate, dropout_seed: Elementwise dropout before the softmax; or rate 0.
         threshold: Nodes with less posterior are left out of the gradient.
         tile: Nodes computed at once.
     """
