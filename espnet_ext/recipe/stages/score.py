@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
+from espnet_ext.corpus.training_sets import MARK
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.stages.common import given_options
@@ -18,6 +19,7 @@ NOTES = {
     "prompts": "recorded prompts of a single speaker",
     "embedded+prompts": "synthetic speech, and recorded prompts of a single speaker",
 }
+SELECTED_ON_TEST = "selected on hub5e_00: its error rate there is no measurement"
 
 
 def units(context: Context) -> List[Unit]:
@@ -60,6 +62,15 @@ def tokenizer(context: Context) -> Optional[Callable[[str], List[str]]]:
     return load_tokenizer(model, kept_whole(context))
 
 
+def note(context: Context) -> str:
+    """What whoever reads the results must know of the data; may be empty."""
+    options, layout = context.options, context.layout
+    said = [] if options.datadir else [NOTES.get(options.corpus, "")]
+    if (layout.data / layout.valid_set / MARK).exists():
+        said.append(SELECTED_ON_TEST)
+    return "; ".join(filter(None, said))
+
+
 def data_hash(files: Sequence[Path]) -> str:
     """Short digest of some files."""
     text = "".join(digest(path) for path in files)
@@ -87,7 +98,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             "exp": layout.asr_exp.name,
             "data_hash": data_hash(reference_files(context)),
         },
-        note="" if options.datadir else NOTES.get(options.corpus, ""),
+        note=note(context),
     )
     if LOCAL_SCORE.exists():
         command = ["bash", str(LOCAL_SCORE)]

@@ -217,9 +217,10 @@ def test_no_tensor_has_both_lattice_and_vocabulary_extents():
     assert vocabulary < largest <= max(tile * vocabulary, 2 * 41 * 13 * 8, weights)
 
 
-def test_bfloat16_projections_and_autocast_give_gradients_of_their_own_type():
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_projections_and_autocast_give_gradients_of_their_own_type(kind):
     case = make_case((12, 9), (4, 3), vocabulary=20, readout=32, dtype=torch.float32)
-    half = [x.detach().bfloat16().requires_grad_() for x in case.inputs[:2]]
+    half = [x.detach().to(kind).requires_grad_() for x in case.inputs[:2]]
     inputs = half + list(case.inputs[2:])
     rounded = [x.detach().double().requires_grad_() for x in inputs]
     expected = reference(case._replace(inputs=rounded), "rna")
@@ -229,7 +230,7 @@ def test_bfloat16_projections_and_autocast_give_gradients_of_their_own_type():
     torch.testing.assert_close(nll_B.double(), expected[0], rtol=1e-5, atol=0)
     for x, a, b in zip(inputs, gradients(nll_B, inputs), expected[1]):
         assert a.dtype == x.dtype
-        tolerance = 1e-2 if x.dtype == torch.bfloat16 else 1e-5
+        tolerance = 1e-2 if x.dtype == kind else 1e-5
         size = float(b.abs().max())
         torch.testing.assert_close(a.double(), b, rtol=0, atol=tolerance * size)
 

@@ -1,0 +1,27 @@
+"""Stage 13: what is said beside the results."""
+
+import pytest
+
+from espnet_ext.corpus.training_sets import MARK
+from espnet_ext.recipe.stages.score import SELECTED_ON_TEST, note
+from tests.recipe.folders import context
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_selection_on_a_test_set_is_said_beside_every_result():
+    here = context("--corpus", "ldc", "--valid_set", "dev_select_on_test")
+    assert note(here) == ""
+    folder = here.layout.data / "dev_select_on_test"
+    folder.mkdir(parents=True)
+    (folder / MARK).write_text("made by selecting on a test set")
+    assert note(here) == SELECTED_ON_TEST
+
+
+def test_synthetic_speech_is_said_to_be_synthetic_but_own_data_is_not():
+    assert "synthetic" in note(context("--corpus", "embedded"))
+    own = ("--skip_data_prep", "true", "--datadir", "d", "--train_set", "a")
+    assert note(context("--corpus", "embedded", *own, "--valid_set", "b")) == ""
