@@ -18,10 +18,6 @@ from espnet_ext.asr.loss.fused_readout import Readout
 from espnet_ext.asr.loss.fused_scores import SAFE_LOG_SUM, Nodes, Outputs
 from espnet_ext.asr.loss.node_gradient import NodeGradient
 
-# units of the softmax whose weight gradients are computed at once: the sums of a tile
-# need this much memory once more
-UNITS = 256
-
 
 class OutputGradients(NamedTuple):
     """Gradients of the output layers; those of the emission are float64, or None."""
@@ -82,9 +78,7 @@ def add_gradients(
             mass_N = mass_N + node.blank
         _scaled_softmax_(grad_NK, log_sum_N[part], mass_N)
         _subtract_targets_(grad_NK, some, scaled, blank_unit)
-        blocks = zip(grads.label_weight_JK.split(UNITS, 1), grad_NK.split(UNITS, 1))
-        for sum_JU, grad_NU in blocks:
-            sum_JU.add_(linear(dropped_NJ.t(), grad_NU.t()))
+        grads.label_weight_JK.add_(linear(dropped_NJ.t(), grad_NK.t()))
         grads.label_bias_K.add_(grad_NK.sum(0))
         grad_NJ = linear(grad_NK, outputs.label_weight_KJ.t())
         del grad_NK
