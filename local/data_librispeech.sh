@@ -5,20 +5,4 @@
 #     --train_set train_960 --valid_set dev --test_sets "test_clean test_other"
 # Run it in the recipe folder. All options: local/data_librispeech.sh --help
 set -euo pipefail
-
-if [ ! -f db.sh ]; then
-  echo "error: no db.sh in $(pwd): run this in the recipe folder (egs2/swbd_repro)" >&2
-  exit 1
-fi
-if [ -z "${python:-}" ]; then
-  # shellcheck source=egs2/swbd_repro/path.sh
-  . ./path.sh
-  python="${PYTHON}"
-fi
-# shellcheck source=egs2/swbd_repro/db.sh
-. ./db.sh
-root=()
-if [ -n "${LIBRISPEECH:-}" ]; then
-  root=(--root "${LIBRISPEECH}")
-fi
-exec "${python}" -m espnet_ext data librispeech ${root[@]+"${root[@]}"} "$@"
+exec "$(dirname "${BASH_SOURCE[0]}")/one_corpus.sh" LIBRISPEECH librispeech "$@"

@@ -7,7 +7,6 @@ Source: reference/models.md (g); reference/losses.md 6, 9.
 from typing import Dict, Optional, Tuple
 
 import torch
-from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_ext.asr.encoder_model import EncoderModel, smoothing_schedule
 from espnet_ext.asr.loss.smoothing import smooth_gradient, smoothed_cross_entropy
@@ -37,12 +36,6 @@ class AttentionModel(EncoderModel):
         )
         self.criterion_att = None
         self.smoothing = smoothing_schedule(label_smoothing or {})
-
-    def encode(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Encoder output [B, T, D] and lengths, as ESPnet's searches need it."""
-        return self.encode_frames(speech, speech_lengths)
 
     def cross_entropy(
         self, frames_BTD, frame_lens_B, labels_BL, label_lens_B
@@ -91,7 +84,4 @@ class AttentionModel(EncoderModel):
         }
         terms = [cost_BU.sum()]
         self.add_aux_ctc(terms, stats, outputs, lengths_B, labels_BL, text_lengths)
-        total = sum(terms)
-        stats["loss"] = total.detach() / batch
-        loss = total / batch if self.loss_reduction == "mean" else total
-        return force_gatherable((loss, stats, batch), loss.device)
+        return self.result(terms, stats, batch)

@@ -7,7 +7,6 @@ Source: reference/models.md (f).
 from typing import Dict, Optional, Tuple
 
 import torch
-from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_ext.asr.encoder_model import EncoderModel
 from espnet_ext.asr.loss.aux_ctc import ctc_nll
@@ -28,12 +27,6 @@ class CtcModel(EncoderModel):
         )
         self.criterion_att = None
         init_linear_(self.ctc.ctc_lo)
-
-    def encode(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Encoder output [B, T, D] and lengths, as ESPnet's searches need it."""
-        return self.encode_frames(speech, speech_lengths)
 
     def top_nll(
         self, frames_BTD, frame_lens_B, labels_BL, label_lens_B
@@ -59,7 +52,4 @@ class CtcModel(EncoderModel):
         stats: Dict[str, Optional[torch.Tensor]] = {"loss_ctc": nll_B.detach().mean()}
         terms = [nll_B.sum()]
         self.add_aux_ctc(terms, stats, outputs, lengths_B, labels_BL, text_lengths)
-        total = sum(terms)
-        stats["loss"] = total.detach() / batch
-        loss = total / batch if self.loss_reduction == "mean" else total
-        return force_gatherable((loss, stats, batch), loss.device)
+        return self.result(terms, stats, batch)

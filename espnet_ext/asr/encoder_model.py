@@ -6,6 +6,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
@@ -176,6 +177,12 @@ class EncoderModel(ESPnetASRModel):
         """Encoder output [B, T, D] and its lengths."""
         return self.encode_layers(speech, speech_lengths)[:2]
 
+    def encode(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Encoder output [B, T, D] and lengths, as ESPnet's searches need it."""
+        return self.encode_frames(speech, speech_lengths)
+
     def encode_with_heads(self, speech, speech_lengths):
         """``encode_layers`` with the layers that the auxiliary CTC needs."""
         layers = self.ctc_heads.layers if self.ctc_heads is not None else ()
@@ -198,6 +205,15 @@ class EncoderModel(ESPnetASRModel):
         total = self.ctc_heads.total(losses) if losses else None
         if total is not None:
             terms.append(total)
+
+    def result(
+        self, terms: List[torch.Tensor], stats: Dict, batch: int
+    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
+        """What ``forward`` returns, of losses summed over ``batch`` sequences."""
+        total = sum(terms)
+        stats["loss"] = total.detach() / batch
+        loss = total / batch if self.loss_reduction == "mean" else total
+        return force_gatherable((loss, stats, batch), loss.device)
 
     def log_impossible(self, possible_B, utterance_ids) -> None:
         """Name the sequences that have no alignment."""

@@ -9,7 +9,6 @@ output distribution, and no external loss package is needed.
 from typing import Dict, Optional, Tuple
 
 import torch
-from espnet2.torch_utils.device_funcs import force_gatherable
 from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.encoder_model import EncoderModel, smoothing_schedule
@@ -152,10 +151,7 @@ class TransducerModel(EncoderModel):
                 stats["ter"] = self._token_error_rate(
                     am_BTR, lengths_B, labels_BL, text_lengths
                 )
-        total = sum(terms)
-        stats["loss"] = total.detach() / batch
-        loss = total / batch if self.loss_reduction == "mean" else total
-        return force_gatherable((loss, stats, batch), loss.device)
+        return self.result(terms, stats, batch)
 
     def transducer_nll(
         self,

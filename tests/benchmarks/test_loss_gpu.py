@@ -3,10 +3,9 @@
 import json
 
 import pytest
+import torch
 
 from benchmarks import loss_gpu
-
-torch = pytest.importorskip("torch")
 
 
 def test_without_a_gpu_each_row_says_that_it_was_not_run(tmp_path, capsys, monkeypatch):

@@ -5,6 +5,7 @@ in the padding, at least one frame, and float32.
 """
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 label positions, V vocabulary
+import functools
 from typing import Callable
 
 import torch
@@ -24,17 +25,9 @@ def torchaudio_loss(
     """``torchaudio.functional.rnnt_loss`` of log-probabilities."""
     from torchaudio.functional import rnnt_loss
 
-    def loss(scores, labels, frame_lens, label_lens):
-        return rnnt_loss(
-            scores,
-            labels,
-            frame_lens,
-            label_lens,
-            blank=blank,
-            reduction="none",
-            fused_log_softmax=False,
-        )
-
+    loss = functools.partial(
+        rnnt_loss, blank=blank, reduction="none", fused_log_softmax=False
+    )
     lengths = frame_lens_B, label_lens_B
     return _call(loss, scores_BTSV, labels_BL, *lengths, topology, blank)
 
@@ -50,18 +43,8 @@ def warp_rnnt_loss(
     """``warp_rnnt.rnnt_loss``; ``gather`` keeps only the two scores of each node."""
     from warp_rnnt import rnnt_loss
 
-    def loss(scores, labels, frame_lens, label_lens):
-        return rnnt_loss(
-            scores,
-            labels,
-            frame_lens,
-            label_lens,
-            average_frames=False,
-            reduction="none",
-            blank=blank,
-            gather=True,
-        )
-
+    options = {"average_frames": False, "reduction": "none", "gather": True}
+    loss = functools.partial(rnnt_loss, blank=blank, **options)
     lengths = frame_lens_B, label_lens_B
     return _call(loss, scores_BTSV, labels_BL, *lengths, topology, blank)
 

@@ -1,5 +1,6 @@
 """The probe lets right kernels pass, and says in one line what is wrong with others."""
 
+import importlib
 import logging
 
 import pytest
@@ -33,7 +34,7 @@ def test_right_kernels_pass():
     ],
 )
 def test_wrong_numbers_and_exceptions_are_told_apart(monkeypatch, name, wrong):
-    loss = pytest.importorskip("espnet_ext.asr.loss.triton.loss")
+    loss = importlib.import_module("espnet_ext.asr.loss.triton.loss")
     monkeypatch.setattr(loss, name, wrong)
     reason = module.probe(DEVICE)
     assert reason is not None and "\n" not in reason
@@ -41,7 +42,7 @@ def test_wrong_numbers_and_exceptions_are_told_apart(monkeypatch, name, wrong):
 
 
 def test_wrong_gradient_is_found(monkeypatch):
-    loss = pytest.importorskip("espnet_ext.asr.loss.triton.loss")
+    loss = importlib.import_module("espnet_ext.asr.loss.triton.loss")
     right = loss.backward_pass
 
     def wrong(*arguments):
