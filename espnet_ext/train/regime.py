@@ -1,0 +1,140 @@
+"""``regime_conf``: what the original's training has and ESPnet has no option for.
+
+Parsed once into frozen dataclasses; the sub-epoch iterator, the driver and the
+selection of models each read their part.
+
+Source: reference/training.md; the names are those of ``experiments/planned.yaml``.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Mapping, Optional, Tuple
+
+from espnet_ext.errors import OptionError
+from espnet_ext.names import nearest
+
+SEGMENT_ORDERS = ("shuffled_sorted_in_chunks",)
+RESETS = ("at_growth", "never")
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Go back to an earlier model when the last score is worse (use_last_best_model).
+
+    Attributes:
+        last_scores: Compare with the last so many scores, or
+        last_epochs: with those of the last so many sub-epochs.
+        max_score: Scores above do not count.
+        min_score_distance: Go back if the last score is worse by this.
+        first_epoch: Scores before this sub-epoch do not count.
+    """
+
+    last_scores: Optional[int] = None
+    last_epochs: Optional[int] = None
+    max_score: Optional[float] = None
+    min_score_distance: float = 0.0
+    first_epoch: int = 1
+
+
+@dataclass(frozen=True)
+class MultiGpu:
+    """The original's scheme: independent processes whose parameters are averaged.
+
+    Attributes:
+        processes: Number of processes.
+        parameter_average_interval_s: Seconds between averages of the parameters.
+        data: ``shuffled_per_process``: each process sees all data in its own order.
+    """
+
+    processes: int = 1
+    parameter_average_interval_s: Optional[float] = None
+    data: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Regime:
+    """All of ``regime_conf``; the values here are ESPnet's behaviour.
+
+    Attributes:
+        segment_order: ``shuffled_sorted_in_chunks``, or None for ESPnet's order.
+        segments_per_chunk: Segments that are sorted by length together.
+        sub_epochs_per_epoch: Parts of the data; an "epoch" of ESPnet is one of them.
+        max_labels: Longer utterances are left out of training.
+        max_sequences: Of a batch.
+        batch_schedule: (from sub-epoch, frames of 10 ms with padding, batches that are
+            accumulated) in rising order of the first.
+        batch_schedule_only_training: Validation batches have the last entry's size.
+        rollback: See Rollback; None never goes back.
+        keep_last_checkpoints: Besides the best.
+        stop_on_nonfinite_score: End the training at such a validation score.
+        reset_optimizer: ``at_growth`` or ``never``.
+        returnn_behavior_version: A record; up to 14 accumulation was random by a race,
+            which is not imitated.
+        multi_gpu: See MultiGpu; None for one process or DDP.
+    """
+
+    segment_order: Optional[str] = None
+    segments_per_chunk: int = 6000
+    sub_epochs_per_epoch: int = 1
+    max_labels: Optional[int] = None
+    max_sequences: Optional[int] = None
+    batch_schedule: Tuple[Tuple[int, int, int], ...] = ()
+    batch_schedule_only_training: bool = False
+    rollback: Optional[Rollback] = None
+    keep_last_checkpoints: Optional[int] = None
+    stop_on_nonfinite_score: bool = True
+    reset_optimizer: str = "never"
+    returnn_behavior_version: Optional[int] = None
+    multi_gpu: Optional[MultiGpu] = None
+
+    def batch_entry(self, epoch: int) -> Optional[Tuple[int, int, int]]:
+        """The entry of ``batch_schedule`` in force in a 1-based sub-epoch."""
+        begun = [entry for entry in self.batch_schedule if entry[0] <= epoch]
+        return begun[-1] if begun else None
+
+
+def _construct(kind: type, options: Mapping[str, Any], where: str):
+    names = [field.name for field in fields(kind)]
+    for name in options:
+        if name not in names:
+            near = nearest(name, names)
+            raise OptionError(
+                f"{where} has no option {name!r}",
+                expected=", ".join(names),
+                next_step=f"did you mean {near!r}?" if near else None,
+            )
+    return kind(**options)
+
+
+def _choice(value: Optional[str], choices: Tuple[str, ...], name: str) -> None:
+    if value is not None and value not in choices:
+        raise OptionError(f"regime_conf: {name} {value!r}", expected=", ".join(choices))
+
+
+def parse_regime(options: Optional[Mapping[str, Any]]) -> Regime:
+    """The regime of a configuration's ``regime_conf`` (None or empty: ESPnet's).
+
+    Raises:
+        OptionError: Unknown options or impossible values.
+    """
+    values = dict(options or {})
+    for name, kind in (("rollback", Rollback), ("multi_gpu", MultiGpu)):
+        if values.get(name) is not None:
+            values[name] = _construct(kind, values[name], f"regime_conf.{name}")
+    entries = values.get("batch_schedule") or ()
+    for entry in entries:
+        if len(entry) != 3 or any(int(value) < 1 for value in entry):
+            raise OptionError(
+                f"regime_conf: batch_schedule entry {entry}",
+                expected="[from sub-epoch, frames, batches accumulated], all positive",
+            )
+    schedule = tuple(tuple(int(value) for value in entry) for entry in entries)
+    begins = [entry[0] for entry in schedule]
+    if schedule and (begins[0] != 1 or begins != sorted(set(begins))):
+        raise OptionError(
+            f"regime_conf: batch_schedule begins at sub-epochs {begins}",
+            expected="1 first, then rising numbers",
+        )
+    regime = _construct(Regime, {**values, "batch_schedule": schedule}, "regime_conf")
+    _choice(regime.segment_order, SEGMENT_ORDERS, "segment_order")
+    _choice(regime.reset_optimizer, RESETS, "reset_optimizer")
+    return regime
