@@ -36,6 +36,21 @@ class Rollback:
 
 
 @dataclass(frozen=True)
+class BatchSize:
+    """Size of the training batches from a sub-epoch on.
+
+    Attributes:
+        from_epoch: First 1-based sub-epoch.
+        max_frames: Sequences times frames of 10 ms of the longest, at most.
+        accum_grad: Batches whose gradients are summed for an update.
+    """
+
+    from_epoch: int
+    max_frames: int
+    accum_grad: int = 1
+
+
+@dataclass(frozen=True)
 class MultiGpu:
     """The original's scheme: independent processes whose parameters are averaged.
 
@@ -60,8 +75,7 @@ class Regime:
         sub_epochs_per_epoch: Parts of the data; an "epoch" of ESPnet is one of them.
         max_labels: Longer utterances are left out of training.
         max_sequences: Of a batch.
-        batch_schedule: (from sub-epoch, frames of 10 ms with padding, batches that are
-            accumulated) in rising order of the first.
+        batch_schedule: See BatchSize; in rising order of the first sub-epochs.
         batch_schedule_only_training: Validation batches have the last entry's size.
         rollback: See Rollback; None never goes back.
         keep_last_checkpoints: Besides the best.
@@ -77,7 +91,7 @@ class Regime:
     sub_epochs_per_epoch: int = 1
     max_labels: Optional[int] = None
     max_sequences: Optional[int] = None
-    batch_schedule: Tuple[Tuple[int, int, int], ...] = ()
+    batch_schedule: Tuple[BatchSize, ...] = ()
     batch_schedule_only_training: bool = False
     rollback: Optional[Rollback] = None
     keep_last_checkpoints: Optional[int] = None
@@ -86,9 +100,9 @@ class Regime:
     returnn_behavior_version: Optional[int] = None
     multi_gpu: Optional[MultiGpu] = None
 
-    def batch_entry(self, epoch: int) -> Optional[Tuple[int, int, int]]:
+    def batch_size(self, epoch: int) -> Optional[BatchSize]:
         """The entry of ``batch_schedule`` in force in a 1-based sub-epoch."""
-        begun = [entry for entry in self.batch_schedule if entry[0] <= epoch]
+        begun = [size for size in self.batch_schedule if size.from_epoch <= epoch]
         return begun[-1] if begun else None
 
 
@@ -102,7 +116,10 @@ def _construct(kind: type, options: Mapping[str, Any], where: str):
                 expected=", ".join(names),
                 next_step=f"did you mean {near!r}?" if near else None,
             )
-    return kind(**options)
+    try:
+        return kind(**options)
+    except TypeError as error:  # an option without default is absent
+        raise OptionError(f"{where}: {error}") from None
 
 
 def _choice(value: Optional[str], choices: Tuple[str, ...], name: str) -> None:
@@ -120,18 +137,18 @@ def parse_regime(options: Optional[Mapping[str, Any]]) -> Regime:
     for name, kind in (("rollback", Rollback), ("multi_gpu", MultiGpu)):
         if values.get(name) is not None:
             values[name] = _construct(kind, values[name], f"regime_conf.{name}")
-    entries = values.get("batch_schedule") or ()
-    for entry in entries:
-        if len(entry) != 3 or any(int(value) < 1 for value in entry):
-            raise OptionError(
-                f"regime_conf: batch_schedule entry {entry}",
-                expected="[from sub-epoch, frames, batches accumulated], all positive",
-            )
-    schedule = tuple(tuple(int(value) for value in entry) for entry in entries)
-    begins = [entry[0] for entry in schedule]
+    where = "regime_conf.batch_schedule"
+    schedule = tuple(
+        _construct(BatchSize, entry, where)
+        for entry in values.get("batch_schedule") or ()
+    )
+    for size in schedule:
+        if min(size.from_epoch, size.max_frames, size.accum_grad) < 1:
+            raise OptionError(f"{where}: {size}", expected="positive numbers")
+    begins = [size.from_epoch for size in schedule]
     if schedule and (begins[0] != 1 or begins != sorted(set(begins))):
         raise OptionError(
-            f"regime_conf: batch_schedule begins at sub-epochs {begins}",
+            f"{where} begins at sub-epochs {begins}",
             expected="1 first, then rising numbers",
         )
     regime = _construct(Regime, {**values, "batch_schedule": schedule}, "regime_conf")

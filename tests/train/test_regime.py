@@ -10,6 +10,10 @@ from tests.experiments.names import original_names
 from tests.shared import REPOSITORY
 
 
+def schedule(*sizes):
+    return [{"from_epoch": first, "max_frames": frames} for first, frames in sizes]
+
+
 @pytest.mark.slow
 def test_the_regime_of_every_experiment_parses():
     conf = find_conf(REPOSITORY / "conf")
@@ -26,10 +30,10 @@ def test_no_regime_is_espnets_behaviour():
 
 
 def test_the_entry_of_the_batch_schedule_holds_until_the_next():
-    regime = parse_regime({"batch_schedule": [[1, 20000, 1], [13, 12000, 2]]})
-    frames = [regime.batch_entry(epoch)[1] for epoch in (1, 12, 13, 99)]
+    regime = parse_regime({"batch_schedule": schedule((1, 20000), (13, 12000))})
+    frames = [regime.batch_size(epoch).max_frames for epoch in (1, 12, 13, 99)]
     assert frames == [20000, 20000, 12000, 12000]
-    assert parse_regime({}).batch_entry(1) is None
+    assert parse_regime({}).batch_size(1) is None
 
 
 @pytest.mark.parametrize(
@@ -37,9 +41,10 @@ def test_the_entry_of_the_batch_schedule_holds_until_the_next():
     [
         ({"max_label": 75}, "did you mean 'max_labels'"),
         ({"rollback": {"last": 3}}, "regime_conf.rollback has no option 'last'"),
-        ({"batch_schedule": [[1, 0, 1]]}, "all positive"),
-        ({"batch_schedule": [[5, 100, 1]]}, "1 first"),
-        ({"batch_schedule": [[1, 100, 1], [1, 50, 1]]}, "rising"),
+        ({"batch_schedule": schedule((1, 0))}, "positive"),
+        ({"batch_schedule": [{"from_epoch": 1}]}, "max_frames"),
+        ({"batch_schedule": schedule((5, 100))}, "1 first"),
+        ({"batch_schedule": schedule((1, 100), (1, 50))}, "rising"),
         ({"segment_order": "random"}, "shuffled_sorted_in_chunks"),
         ({"reset_optimizer": "always"}, "at_growth"),
     ],
