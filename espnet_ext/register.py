@@ -21,6 +21,7 @@ def register() -> None:
     from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
     from espnet_ext.asr.frontend.gammatone import GammatoneFrontend
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
+    from espnet_ext.asr.specaug.masks_by_step import MasksByStep
     from espnet_ext.asr.transducer_model import TransducerModel
     from espnet_ext.train.cut_reader import add_data_type
 
@@ -28,6 +29,7 @@ def register() -> None:
     for table, name, plugin in (
         (asr.frontend_choices, "gammatone", GammatoneFrontend),
         (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
+        (asr.specaug_choices, "masks_by_step", MasksByStep),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
         (asr.encoder_choices, "staged_conformer", StagedConformerEncoder),
         (asr.decoder_choices, "lstm_transducer", LstmTransducerDecoder),

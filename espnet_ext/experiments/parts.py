@@ -31,6 +31,17 @@ NESTED = {
         *("asr/encoder/growth.py", "GrowthOptions", set()),
     ),
     **{
+        ("specaug", "masks_by_step", option): (f"asr/specaug/{file}.py", kind, set())
+        for option, file, kind in (
+            ("masks", "masks", "MaskOptions"),
+            ("time_warp", "time_warp", "WarpOptions"),
+            ("time_resize", "time_resize", "ResizeOptions"),
+            ("frame_drop", "frame_drop", "FrameDropOptions"),
+            ("length_perturbation", "frame_drop", "LengthPerturbationOptions"),
+            ("sequence_noise", "sequence_noise", "SequenceNoiseOptions"),
+        )
+    },
+    **{
         ("model", model, "aux_ctc"): ("asr/loss/aux_ctc.py", "AuxiliaryCtc", {"form"})
         for model in ("full_sum_transducer", "ctc", "attention_encoder_decoder")
     },
