@@ -52,8 +52,12 @@ class MaskOptions:
                     f"masks.{name} {[low, high]}: expected [smallest, largest] with "
                     "1 <= smallest <= largest"
                 )
-        if self.frames_per_time_mask < 1:
-            raise ValueError("masks.frames_per_time_mask must be at least 1")
+        if min(self.frames_per_time_mask, self.min_time_masks) < 1:
+            raise ValueError(
+                "masks.frames_per_time_mask and min_time_masks must be at least 1"
+            )
+        if self.feature_masks < 0:
+            raise ValueError("masks.feature_masks must not be negative")
 
     def numbers(
         self, batch: int, frames: int, features: int
