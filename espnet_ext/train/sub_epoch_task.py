@@ -61,7 +61,7 @@ def build_sub_epochs(
     """The factory of training or validation batches.
 
     Raises:
-        OptionError: The limits fit no utterance, or a cache would freeze what is random.
+        OptionError: No utterance fits, or a cache would freeze what is random.
     """
     options = task.build_iter_options(args, distributed_option, mode)
     for name, value in (overrides or {}).items():
