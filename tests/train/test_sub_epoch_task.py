@@ -165,3 +165,15 @@ def test_sampling_rates_are_read_as_espnet_writes_them(text, rate):
 
 def test_one_process_has_all_the_data():
     assert share_of(parse_regime({}), False, True) == Share()
+
+
+def test_processes_share_batches_or_have_orders_of_their_own(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
+    assert share_of(parse_regime({}), True, True) == Share(2, 4)
+    averaging = {"processes": 4, "data": "shuffled_per_process"}
+    regime = parse_regime({"multi_gpu": averaging})
+    assert share_of(regime, True, True) == Share(order=2)
+    assert share_of(regime, True, False) == Share(2, 4)  # validation is shared
