@@ -15,6 +15,7 @@ from espnet_ext.experiments.resolve import resolve
 from espnet_ext.experiments.status import example, missing_of
 from espnet_ext.experiments.switches import switches_of
 from espnet_ext.streams import Streams, attach
+from tests.experiments.names import original_names
 
 CONF = find_conf(REPOSITORY / "conf")
 BATCHES = 5000  # seen before: all schedules are past their first steps
@@ -62,7 +63,9 @@ def same(first, second):
 
 def test_all_augmentation_is_implemented():
     tokens = [switch.token for switch in SPECAUG + cases("preprocessor_conf")]
-    expected = "specaug specaugwei specaugweia oldspecaug4a oldtwarp oldtwarp3 oldtwarp4"
+    expected = (
+        "specaug specaugwei specaugweia oldspecaug4a oldtwarp oldtwarp3 oldtwarp4"
+    )
     assert sorted(tokens) == sorted(
         [*expected.split(), "rndresize{}", "rndframedrop{}", "bpesample{}"]
     )
@@ -130,3 +133,17 @@ def test_a_switch_changes_the_text_and_its_neutral_value_does_not(switch):
     assert drawn(on["preprocessor_conf"]) != drawn({})
     neutral = {**on["preprocessor_conf"], "breadth_probability": switch.neutral}
     assert drawn(neutral) == drawn({})
+
+
+@pytest.mark.slow
+def test_the_augmentation_of_every_experiment_runs():
+    configurations = {}
+    for name in original_names():
+        config = resolve(name, conf=CONF).config
+        if config.get("specaug"):
+            assert config["specaug"] == "masks_by_step"
+            configurations[repr(config["specaug_conf"])] = config["specaug_conf"]
+    assert len(configurations) > 8
+    for options in configurations.values():
+        changed, lengths = augmented(options)
+        assert changed.isfinite().all() and int(lengths.max()) <= changed.size(1)

@@ -138,3 +138,43 @@ def test_impossible_options_are_explained(options, message):
 def test_pieces_need_a_token_list():
     with pytest.raises(OptionError, match="without a token list"):
         SamplingPreprocessor(train=True, breadth_probability=0.1)
+
+
+@pytest.mark.slow
+def test_pieces_of_a_sentencepiece_model_are_drawn_too(tmp_path):
+    import sentencepiece
+
+    (tmp_path / "text").write_text(
+        "the house on the hill\nthe hall of the house\n" * 20
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text"),
+        model_prefix=str(tmp_path / "bpe"),
+        vocab_size=24,
+        model_type="bpe",
+        minloglevel=2,
+    )
+    model = str(tmp_path / "bpe.model")
+    processor = sentencepiece.SentencePieceProcessor(model_file=model)
+    pieces = [processor.id_to_piece(n) for n in range(3, len(processor))]
+    token_list = ["<blank>", "<unk>", *pieces, "<sos/eos>"]
+
+    def drawn(name, **options):
+        made = SamplingPreprocessor(
+            train=True,
+            token_type="bpe",
+            bpemodel=model,
+            token_list=token_list,
+            **options,
+        )
+        made.set_epoch(1, 1)
+        ids = made(name, {"text": "the house on the hill"})["text"]
+        return tuple(token_list[number] for number in ids)
+
+    expected = tuple(processor.encode("the house on the hill", out_type=str))
+    assert drawn("u0") == expected
+    several = {drawn(f"u{n}", breadth_probability=0.3) for n in range(30)}
+    assert len(several) > 5
+    for tokens in several:
+        assert "<unk>" not in tokens
+        assert "".join(tokens).replace("\u2581", " ").strip() == "the house on the hill"
