@@ -22,6 +22,7 @@ def features_of(config: Mapping[str, Any], wav: Path):
 
     from espnet_ext.corpus.cuts import resample
     from espnet_ext.register import register
+    from espnet_ext.train.sub_epoch_task import sample_rate_of
 
     register()
     options = dict(config.get("frontend_conf") or {})
@@ -30,7 +31,7 @@ def features_of(config: Mapping[str, Any], wav: Path):
         samples, rate = soundfile.read(wav, dtype="float32", always_2d=True)
     except (RuntimeError, OSError) as error:
         raise AudioError(str(error), where=wav) from None
-    wanted = int(options.get("fs", 16000))
+    wanted = sample_rate_of(options.get("fs", 16000))
     speech = torch.from_numpy(resample(samples[:, 0], rate, wanted)).unsqueeze(0)
     features_BTF, lengths_B = frontend(speech, torch.tensor([speech.size(1)]))
     if int(lengths_B[0]) < 2:

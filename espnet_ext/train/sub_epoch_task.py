@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
@@ -50,6 +50,20 @@ def share_of(regime: Regime, distributed: bool, train: bool) -> Share:
     return Share(rank, ranks)
 
 
+def _without_effect(
+    args: argparse.Namespace, regime: Regime, mode: str
+) -> Optional[str]:
+    """An option of ESPnet's iterators that was set and would be ignored."""
+    usual: Dict[str, Any] = {"iterator_type": "sequence", "shuffle_within_batch": False}
+    if mode == "train":
+        usual["num_iters_per_epoch"] = None
+    elif regime.batch_schedule:
+        usual["valid_batch_bins"] = None
+    if args.drop_last_iter:
+        return "drop_last_iter"
+    return next((k for k, v in usual.items() if getattr(args, k, v) != v), None)
+
+
 def build_sub_epochs(
     task: Any,
     args: argparse.Namespace,
@@ -61,11 +75,18 @@ def build_sub_epochs(
     """The factory of training or validation batches.
 
     Raises:
-        OptionError: No utterance fits, or a cache would freeze what is random.
+        OptionError: No utterance fits, an option of ESPnet's batches would be ignored,
+            or a cache would freeze what is random.
     """
     options = task.build_iter_options(args, distributed_option, mode)
     for name, value in (overrides or {}).items():
         setattr(options, name, value)
+    if train_option := _without_effect(args, regime, mode):
+        raise OptionError(
+            f"{train_option} has no effect where regime_conf forms the batches",
+            where=train_option,
+            next_step=f"remove {train_option}, or order and batches from regime_conf",
+        )
     random_text = hasattr(options.preprocess_fn, "set_epoch")
     if random_text and args.max_cache_size not in (0, 0.0, "0"):
         raise OptionError(

@@ -69,6 +69,8 @@ def test_bpe_dropout_leaves_merges_out_and_stays_in_the_vocabulary(tmp_path):
     cuts = {" ".join(pieces) for text in drawn for pieces in _words(text)}
     assert cuts == {"abc", "ab@@ c", "a@@ bc", "a@@ b@@ c"}
     assert drawn[0] == tokens(made, "u0", "abc abc")
+    # what has unknown pieces, such as a noise tag, stays as it is
+    assert tokens(made, text="[noise]") == "<unk>"
     certain = preprocessor(merge_dropout=1.0, merges=str(codes))
     assert tokens(certain, text="abc") == "a@@ b@@ c"
 

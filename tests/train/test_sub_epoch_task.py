@@ -35,6 +35,8 @@ CONFIG = {
         "masks": {"time_length": [1, 4], "feature_length": [1, 2]},
         "time_resize": {"range": [0.9, 1.2], "long_frames": 250, "long_maximum": 1.0},
         "frame_drop": {"rate": 0.1, "min_frames": 10, "in_evaluation": True},
+        "length_perturbation": {"drop_rate": 0.05, "insert_rate": 0.05},
+        "sequence_noise": {"probability": 0.8, "scale": 0.4},
     },
     "optim": "adam",
     "batch_type": "numel",
@@ -139,6 +141,15 @@ def test_a_cache_would_freeze_what_is_drawn(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "option, value", [("num_iters_per_epoch", 5), ("drop_last_iter", True)]
+)
+def test_options_of_espnets_batches_are_not_ignored_silently(tmp_path, option, value):
+    with pytest.raises(OptionError, match=f"{option} has no effect"):
+        factory(tmp_path, **{option: value})
+
+
+@pytest.mark.slow
 def test_a_training_with_sub_epochs_and_all_augmentation_runs(tmp_path, caplog):
     caplog.set_level("INFO")
     TransducerTask.main(cmd=written(tmp_path))
@@ -146,7 +157,7 @@ def test_a_training_with_sub_epochs_and_all_augmentation_runs(tmp_path, caplog):
     for epoch in (1, 2, 3):
         assert f"[train] sub-epoch {epoch}: " in log
         assert f"{epoch}epoch results: [train]" in log
-    assert "1 utterances have more than 3 labels" in log
+    assert "1 utterances with more than 3 labels left out" in log
     assert (tmp_path / "exp" / "3epoch.pth").is_file()
     import torch
 

@@ -103,6 +103,7 @@ def test_too_many_labels_are_left_out_after_the_utterances_were_dealt_out():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_0_1_and_4_workers_give_the_same_batches():
     expected = content(factory(seed=3).build_iter(2))
     for workers in (1, 4):
@@ -299,3 +300,16 @@ def test_batches_of_the_originals_size_are_nearly_free_of_padding():
     assert least < len(batches) < 1.12 * least
     # reference/parts.md 4: a batch has about 20 to 30 sequences
     assert 20 <= 37_842 / len(batches) <= 30
+
+
+def test_utterances_without_a_frame_are_left_out_by_name(caplog):
+    lengths = corpus()
+    lengths.frames[:2] = 0
+    made = factory({"max_sequences": 4}, lengths)
+    assert (
+        "2 utterances are too short for one frame and left out: u00 u01" in caplog.text
+    )
+    assert sorted(names_of(made.batches(1))) == list(lengths.ids[2:])
+    lengths.frames[:] = 0
+    with pytest.raises(OptionError, match="no utterance has a frame"):
+        factory({"max_sequences": 4}, lengths)
