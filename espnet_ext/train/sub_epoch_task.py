@@ -87,13 +87,7 @@ def build_sub_epochs(
             where=train_option,
             next_step=f"remove {train_option}, or order and batches from regime_conf",
         )
-    random_text = hasattr(options.preprocess_fn, "set_epoch")
-    if random_text and args.max_cache_size not in (0, 0.0, "0"):
-        raise OptionError(
-            "a cache would keep what the preprocessor drew in the first epoch",
-            where="max_cache_size",
-            next_step="max_cache_size: 0",
-        )
+    refuse_cache(options.preprocess_fn, args)
     counter = frame_counter(args)
     corpus = read_lengths(options.shape_files, counter)
     dataset = task.build_dataset(args, options, set(corpus.ids))
@@ -112,7 +106,28 @@ def build_sub_epochs(
     )
 
 
-def told_epochs(factory: AbsIterFactory, seed: int) -> AbsIterFactory:
-    """ESPnet's factory; wrapped if its preprocessor has to know the epoch."""
+def refuse_cache(preprocess: Any, args: argparse.Namespace) -> None:
+    """Refuse a cache of utterances whose preprocessor draws random numbers.
+
+    Raises:
+        OptionError: There is one.
+    """
+    if hasattr(preprocess, "set_epoch") and args.max_cache_size not in (0, 0.0, "0"):
+        raise OptionError(
+            "a cache would keep what the preprocessor drew in the first epoch",
+            where="max_cache_size",
+            next_step="max_cache_size: 0",
+        )
+
+
+def told_epochs(factory: AbsIterFactory, args: argparse.Namespace) -> AbsIterFactory:
+    """ESPnet's factory; wrapped if its preprocessor has to know the epoch.
+
+    Raises:
+        OptionError: A cache would freeze what is random.
+    """
     preprocess = getattr(getattr(factory, "dataset", None), "preprocess", None)
-    return EpochTeller(factory, seed) if hasattr(preprocess, "set_epoch") else factory
+    if not hasattr(preprocess, "set_epoch"):
+        return factory
+    refuse_cache(preprocess, args)
+    return EpochTeller(factory, args.seed)

@@ -134,8 +134,10 @@ def test_without_a_regime_espnet_forms_the_batches(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cache_would_freeze_what_is_drawn(tmp_path):
+@pytest.mark.parametrize("regime", [{}, {"max_sequences": 4}])
+def test_a_cache_would_freeze_what_is_drawn(tmp_path, regime):
     options = {"preprocessor": "bpe_sampling", "max_cache_size": 1e6}
+    options["regime_conf"] = regime
     with pytest.raises(OptionError, match="a cache would keep"):
         factory(tmp_path, preprocessor_conf={"breadth_probability": 0.5}, **options)
 
