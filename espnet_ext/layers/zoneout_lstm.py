@@ -11,12 +11,13 @@ Ref: Krueger et al. 2017. Source: reference/models.md (e) ``declstmz``.
 """
 
 # Dimensions: B batch, T frames, F input feature, H hidden size
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 
-from espnet_ext.layers.init import glorot_uniform_
+from espnet_ext.layers.growing import Sizes
+from espnet_ext.layers.init import uniform_limit
 from espnet_ext.layers.lstm import Lstm, State
 
 FORGET_BIAS = 1.0
@@ -56,8 +57,12 @@ class ZoneoutLstm(Lstm):
         self.cell = cell
         self.output = output
         self.step_output = step_output
-        for weight in (self.weight_ih, self.weight_hh):
-            glorot_uniform_(weight, input_size + hidden_size, 4 * hidden_size)
+
+    def initialise(self, stages: Sequence[Sizes]) -> None:
+        """Glorot uniform of one matrix for inputs and recurrence together."""
+        rows = self.input_size + self.hidden_size
+        for name in ("weight_ih", "weight_hh"):
+            self.draw(name, stages, lambda gates, _: uniform_limit(rows, gates))
 
     def _zone_out(self, old: torch.Tensor, new: torch.Tensor, rate: float):
         if rate == 0.0:
