@@ -73,13 +73,18 @@ class ZoneoutLstm(Lstm):
         return old + keep * (new - old)
 
     def forward(
-        self, x_BTF: torch.Tensor, state: Optional[State] = None
+        self,
+        x_BTF: torch.Tensor,
+        state: Optional[State] = None,
+        recurrent_weight: Optional[torch.Tensor] = None,
     ) -> Tuple[torch.Tensor, State]:
-        """Outputs [B, T, H] and the state after the last frame."""
+        """Outputs [B, T, H] and the state after the last frame, see Lstm."""
         if state is None:
             state = self.zero_state(x_BTF.size(0))
         h, c = state[0][0].to(x_BTF.dtype), state[1][0].to(x_BTF.dtype)
-        weight_hh = self.recurrent_weight()
+        weight_hh = recurrent_weight
+        if weight_hh is None:
+            weight_hh = self.recurrent_weight()
         outputs: List[torch.Tensor] = []
         for gates in F.linear(x_BTF, self.weight_ih, self.bias).unbind(1):
             i, f, g, o = (gates + F.linear(h, weight_hh)).chunk(4, dim=1)

@@ -233,6 +233,10 @@ class StagedConformerEncoder(AbsEncoder):
         """D, in every growing stage."""
         return self.model_size
 
+    def frame_axis(self, count: int = 1) -> Axis:
+        """Axis of a weight that meets ``count`` concatenated frames."""
+        return Axis("model", count * self.model_size, count)
+
     @property
     def stage(self) -> Stage:
         """The growing stage in use."""
