@@ -9,16 +9,34 @@ Source: reference/parity/README.md "grow_copy".
 """
 
 import re
-from typing import Dict, Iterator
+from typing import Callable, Dict, Iterator
 
 import numpy as np
 import torch
 
+from espnet_ext.errors import FormatError
 from espnet_ext.interop.comparison import Comparison
-from espnet_ext.interop.experiment_names import parse_experiment
+from espnet_ext.interop.original_experiment import original_experiment
 from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.reference_models import ReferenceModel, assemble
 from espnet_ext.interop.returnn import NAME_SUFFIX, Arrays, apply_rules
+
+# what meets the features or the output of convolutions, the last of these (None: the
+# features), and by how much they and their pooling make a frame narrower
+FIRST_LAYERS = (
+    ("encoder/source_linear/W", "encoder/c2/bias", 2),
+    ("encoder/lstm0_fw/rec/W", None, 1),
+    ("lstm0_fw/rec/W", "conv1/bias", 4),
+    ("encoder/layers/0/fw/param_W", "encoder/pre_conv_net/conv1/bias", 4),
+    *(
+        (f"{front}/layers/0/fw/param_W", channels, factor)
+        for front in ("frontend", "encoder/input_layer")
+        for channels, factor in ((f"{front}/pre_conv_net/conv1/bias", 4), (None, 1))
+    ),
+    ("encoder/input_projection/weight", "encoder/input_layer/conv_layers/1/bias", 6),
+    ("encoder/input_projection/weight", "encoder/input_layer/conv3/bias", 2),
+)
+READOUT = [f"decoder.joint_network.readout_{part}.weight" for part in ("am", "lm")]
 
 
 def growing_steps(arrays: Arrays) -> Dict[str, Dict[str, Arrays]]:
@@ -34,26 +52,38 @@ def growing_steps(arrays: Arrays) -> Dict[str, Dict[str, Arrays]]:
 
 
 def _input_size(parameters: Arrays) -> int:
-    """Any size that fits the first layer; only matters where there are convolutions."""
-    for name, array in parameters.items():
-        if re.fullmatch(r"(encoder/input_layer|frontend)/layers/0/fw/param_W", name):
-            return array.shape[0]
-    return 40
+    """Number of features; such a file holds none."""
+    for layer, convolution, factor in FIRST_LAYERS:
+        if layer in parameters and (convolution is None or convolution in parameters):
+            channels = 1 if convolution is None else len(parameters[convolution])
+            return factor * parameters[layer].shape[0] // channels
+    raise FormatError(
+        "the file holds no parameters of a first layer",
+        expected="parameters of one of the original's experiments",
+    )
 
 
 def _used_by(old: ReferenceModel, new: ReferenceModel) -> Dict[str, torch.Tensor]:
     """Masks over the new parameters of what the old stage uses."""
     encoder = new.model.encoder
-    stage = old.model.encoder.stage
-    full, encoder._stage = encoder._stage, stage  # sizes of the old stage alone
-    masks = new.model.used_entries()
-    encoder._stage = full
+    # sizes and number of layers of the old stage alone
+    encoder._stage = old.model.encoder.stage
+    encoder.active_layers.fill_(float(encoder._stage.layers))
+    masks = dict(new.model.used_entries())
+    for name, buffer in new.model.named_parameters():
+        masks.setdefault(name, torch.ones(buffer.shape, dtype=torch.bool))
     return masks
+
+
+def _one_readout(arrays: Dict, joined: Callable) -> Dict:
+    """Both readout matrices as the single one that ``orig`` has and copies."""
+    am, lm = (arrays.pop(name, None) for name in READOUT)
+    return arrays if am is None else {**arrays, "readout": joined([am, lm], 1)}
 
 
 def compare_growth(file: ParityFile) -> Iterator[Comparison]:
     """Number of entries of each parameter that are not where the original has them."""
-    experiment = parse_experiment(file.experiment)
+    experiment = original_experiment(file.experiment)
     for prefix, step in growing_steps(file.arrays).items():
         old, new = (
             assemble(experiment, step[when], _input_size(step[when]), file.bos)
@@ -62,6 +92,9 @@ def compare_growth(file: ParityFile) -> Iterator[Comparison]:
         copied = apply_rules(step["old"], old.rules)
         grown = apply_rules(step["new"], new.rules)
         masks = _used_by(old, new)
+        if old.experiment.family == "orig":
+            copied, grown = (_one_readout(a, np.concatenate) for a in (copied, grown))
+            masks = _one_readout(masks, torch.cat)
         for name in sorted(grown):
             yield Comparison(
                 f"{prefix}{name}: entries at another place",

@@ -1,8 +1,8 @@
-"""Builds the model of a named experiment with the sizes found in an array file."""
+"""Builds the model of a named experiment with the sizes found in its parameters."""
 
 # Dimensions: K labels without blank, V = K + 1
 import re
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from espnet2.asr.ctc import CTC
@@ -14,11 +14,10 @@ from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
 from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder_model import EncoderModel
 from espnet_ext.asr.transducer_model import TransducerModel
-from espnet_ext.errors import FormatError, OptionError
-from espnet_ext.interop.experiment_names import (
-    NamedExperiment,
-    parse_experiment,
-    smoothing_at,
+from espnet_ext.errors import FormatError
+from espnet_ext.interop.original_experiment import (
+    OriginalExperiment,
+    original_experiment,
 )
 from espnet_ext.interop.parameter_maps import (
     attention_decoder_rules,
@@ -28,7 +27,8 @@ from espnet_ext.interop.parameter_maps import (
     joint_rules,
     prediction_rules,
 )
-from espnet_ext.interop.reference_conformer import build_conformer, count
+from espnet_ext.interop.reference_conformer import CHANNELS, build_conformer, count
+from espnet_ext.interop.reference_old_conformer import build_old_conformer
 from espnet_ext.interop.reference_orig import build_orig_decoder, build_orig_encoder
 from espnet_ext.interop.returnn import (
     Arrays,
@@ -52,7 +52,7 @@ class ReferenceModel(NamedTuple):
     model: EncoderModel
     rules: List[Rule]
     label_ids_K: np.ndarray
-    experiment: NamedExperiment
+    experiment: OriginalExperiment
 
     def original_ids_V(self) -> np.ndarray:
         """The original's label of each of our token ids; its blank is the last."""
@@ -64,146 +64,136 @@ class ReferenceModel(NamedTuple):
 
 
 def _blstm_encoder(
-    parameters: Arrays, input_size: int, experiment: NamedExperiment
+    parameters: Arrays, input_size: int, experiment: OriginalExperiment
 ) -> Tuple[ConvBlstmEncoder, List[Rule]]:
     """``start`` and ``ctc_start``: reference/models.md (b)."""
     num_layers = count(parameters, "encoder/layers/{}/fw/param_W")
-    num_convolutions = count(parameters, "encoder/pre_conv_net/conv{}/filter")
-    encoder = ConvBlstmEncoder(
-        input_size,
-        conv_channels=[
+    convolutions = CHANNELS["conv_blstm"]
+    sizes = {
+        "conv_channels": [
             parameters[f"encoder/pre_conv_net/conv{i}/bias"].shape[0]
-            for i in range(num_convolutions)
+            for i in range(convolutions)
         ],
-        conv_feature_pooling=[2] * num_convolutions,
-        num_layers=num_layers,
-        hidden_size=parameters["encoder/layers/0/fw/param_W_re"].shape[0],
-    )
-    return encoder, blstm_encoder_rules(num_layers, num_convolutions)
+        "num_layers": num_layers,
+        "hidden_size": parameters["encoder/layers/0/fw/param_W_re"].shape[0],
+    }
+    encoder = ConvBlstmEncoder(input_size, **{**experiment.encoder, **sizes})
+    return encoder, blstm_encoder_rules(num_layers, convolutions)
 
 
-ENCODERS: Dict[str, Callable] = {
-    "orig": build_orig_encoder,
-    "start": _blstm_encoder,
-    "ctc_start": _blstm_encoder,
-    "att_conformer": build_conformer,
-    "conformer": build_conformer,
-    "ctc_conformer": build_conformer,
-}
+def _encoder(parameters: Arrays, input_size: int, experiment: OriginalExperiment):
+    """Encoder and its rules."""
+    build: Callable = {
+        "orig": build_orig_encoder,
+        "old_moh": build_old_conformer,
+        "old_nick": build_old_conformer,
+        "returnn_common": build_conformer,
+    }[experiment.family]
+    if build is build_conformer and experiment.resolved.get("encoder") == "conv_blstm":
+        build = _blstm_encoder
+    return build(parameters, input_size, experiment)
 
 
-def _decoder(parameters: Arrays, num_labels: int, encoder_size: int):
-    """Decoder of the transducers: reference/models.md (b), (e)."""
-    embedding_size = parameters["lm/embed/weight"].shape[1]
-    attention = None
-    if "att_query/weight" in parameters:
-        attention = {
-            "key_size": parameters["att_query/weight"].shape[1],
-            "scale": "window_size",
-            "padding": "visible",
-        }
-    options = {}
-    zoneout = "lm/lstm/param_kernel" in parameters
-    if zoneout:
-        rows, columns = parameters["lm/lstm/param_kernel"].shape
-        hidden_size = columns // 4
-        options["zoneout"] = {"cell": 0.15, "output": 0.05, "step_output": "plain"}
-    else:
-        hidden_size = parameters["lm/lstm/param_W_re"].shape[0]
-    return LstmTransducerDecoder(
-        num_labels + 1,
-        encoder_size,
-        embedding_size=embedding_size,
-        hidden_size=hidden_size,
-        joint={
-            "readout_size": parameters["readout_in_bias"].shape[0],
-            "attention": attention,
-        },
-        **options,
-    )
+def _lstm_sizes(parameters: Arrays, name: str, zoneout: bool) -> Tuple[int, int]:
+    """Hidden size; input size, where one kernel needs it, else 0."""
+    if not zoneout:
+        return parameters[f"{name}/param_W_re"].shape[0], 0
+    rows, columns = parameters[f"{name}/param_kernel"].shape
+    return columns // 4, rows - columns // 4
 
 
-def _attention_decoder(parameters: Arrays, ids_K: np.ndarray, encoder_size: int):
+def _transducer_decoder(
+    parameters: Arrays,
+    ids_K: np.ndarray,
+    encoder_size: int,
+    experiment: OriginalExperiment,
+) -> Tuple[LstmTransducerDecoder, List[Rule]]:
+    """Decoder of the transducers and its rules: reference/models.md (b), (e)."""
+    if experiment.family == "orig":
+        return build_orig_decoder(parameters, ids_K, encoder_size, experiment)
+    options = dict(experiment.decoder)
+    hidden, zoneout_input = _lstm_sizes(parameters, "lm/lstm", "zoneout" in options)
+    joint = dict(options["joint"])
+    joint["readout_size"] = parameters["readout_in_bias"].shape[0]
+    attention = joint.get("attention")
+    if attention:
+        key_size = parameters["att_query/weight"].shape[1]
+        joint["attention"] = {**attention, "key_size": key_size}
+    options["embedding_size"] = parameters["lm/embed/weight"].shape[1]
+    options.update(hidden_size=hidden, joint=joint)
+    decoder = LstmTransducerDecoder(len(ids_K) + 1, encoder_size, **options)
+    return decoder, [
+        *prediction_rules(ids_K, zoneout_input),
+        *joint_rules(ids_K, attention=bool(attention)),
+    ]
+
+
+def _attention_decoder(
+    parameters: Arrays,
+    ids_K: np.ndarray,
+    encoder_size: int,
+    experiment: OriginalExperiment,
+) -> Tuple[MlpAttentionDecoder, List[Rule]]:
     """Decoder of the attention models and its rules: reference/models.md (g)."""
-    embedding_size = parameters["target_embed/weight"].shape[1]
-    kernel = parameters.get("s/param_kernel")
-    zoneout, zoneout_input = None, 0
-    if kernel is None:
-        hidden_size = parameters["s/param_W_re"].shape[0]
-    else:
-        zoneout = {"cell": 0.15, "output": 0.05, "step_output": "plain"}
-        zoneout_input, hidden_size = embedding_size + encoder_size, kernel.shape[1] // 4
-    decoder = MlpAttentionDecoder(
-        len(ids_K) + 1,
-        encoder_size,
-        embedding_size=embedding_size,
-        hidden_size=hidden_size,
+    options = dict(experiment.decoder)
+    hidden, zoneout_input = _lstm_sizes(parameters, "s", "zoneout" in options)
+    options.update(
+        embedding_size=parameters["target_embed/weight"].shape[1],
+        hidden_size=hidden,
         key_size=parameters["enc_ctx/bias"].shape[0],
         readout_size=parameters["readout_in/bias"].shape[0],
-        zoneout=zoneout,
     )
+    decoder = MlpAttentionDecoder(len(ids_K) + 1, encoder_size, **options)
     return decoder, attention_decoder_rules(ids_K, zoneout_input)
 
 
-def _head_numbers(parameters: Arrays) -> List[int]:
-    found = [re.fullmatch(r"enc_aux_logits_(\d+)/weight", name) for name in parameters]
-    return sorted(int(match[1]) for match in found if match)
+OUTPUTS = {  # biases of the outputs over labels, and how many more they have
+    "out_nb_label_logits/bias": 0,
+    "output_prob/bias": 0,
+    "output/rec/label_log_prob/b": 0,
+    "logits/bias": 1,
+}
 
 
-def _number_of_labels(parameters: Arrays, experiment: NamedExperiment) -> int:
+def _number_of_labels(parameters: Arrays, experiment: OriginalExperiment) -> int:
     """K, from whichever output layer there is."""
-    if "out_nb_label_logits/bias" in parameters:
-        return parameters["out_nb_label_logits/bias"].shape[0]
-    if "output_prob/bias" in parameters:
-        return parameters["output_prob/bias"].shape[0]
-    if "output/rec/label_log_prob/b" in parameters:
-        return parameters["output/rec/label_log_prob/b"].shape[0]
-    if "logits/bias" in parameters:
-        return parameters["logits/bias"].shape[0] - 1
-    numbers = _head_numbers(parameters)
-    if not numbers:
+    for name, more in OUTPUTS.items():
+        if name in parameters:
+            return parameters[name].shape[0] - more
+    heads = [n for n in parameters if re.fullmatch(r"enc_aux_logits_\d+/bias", n)]
+    if not heads:
         raise FormatError(
             "the file holds no output layer (out_nb_label_logits, logits or "
             "enc_aux_logits_N)",
-            expected="parameters of a transducer or CTC experiment",
+            expected="parameters of a transducer, attention or CTC experiment",
         )
-    classes = parameters[f"enc_aux_logits_{numbers[0]}/bias"].shape[0]
-    return classes - 1 if experiment.aux_form == "ff" else classes
-
-
-def _smoothing(experiment: NamedExperiment, encoder, sub_epoch: Optional[int]):
-    """``label_smoothing`` of the sub-epoch and growing stage the file is of."""
-    if experiment.smoothing is None:
-        return None
-    layers = len(encoder.layers)
-    if sub_epoch is None:  # growing files are of sub-epoch 15, see parity/README.md
-        sub_epoch = 15 if layers == 4 else 60
-    scale = smoothing_at(experiment, sub_epoch, layers)
-    return {"type": experiment.smoothing, "scale": scale}
+    form = (experiment.model.get("aux_ctc") or {}).get("form", "ff")
+    return parameters[heads[0]].shape[0] - (1 if form == "ff" else 0)
 
 
 def _model(
     parameters: Arrays,
-    experiment: NamedExperiment,
+    experiment: OriginalExperiment,
     encoder,
     ids_K: np.ndarray,
     sub_epoch: Optional[int],
+    recognition: bool,
 ) -> Tuple[EncoderModel, List[Rule]]:
     """Model around an encoder, and the rules of everything but the encoder."""
-    num_labels = len(ids_K)
-    tokens = ["<blank>", *(f"label{i}" for i in range(1, num_labels)), "<sos/eos>"]
-    numbers = _head_numbers(parameters)
-    aux_ctc = None
+    layers, labels = encoder.stage.layers, len(ids_K)
+    size = encoder.output_size()
+    aux_ctc = experiment.aux_layers(layers)
+    if recognition and not any(n.startswith("enc_aux_logits_") for n in parameters):
+        aux_ctc = {}
     rules: List[Rule] = []
-    if numbers:
-        aux_ctc = {
-            "layers": numbers,
-            "form": experiment.aux_form,
-            "blank_token": int(ids_K[-1]),
-        }
-        rules = ctc_head_rules(numbers, ids_K, experiment.aux_form == "ff")
+    if aux_ctc:
+        separate = aux_ctc["form"] == "ff"
+        if not separate:
+            aux_ctc["blank_token"] = int(ids_K[-1])
+        rules = ctc_head_rules(aux_ctc["layers"], ids_K, separate)
+    tokens = ["<blank>", *(f"label{i}" for i in range(1, labels)), "<sos/eos>"]
     common = {
-        "vocab_size": num_labels + 1,
+        "vocab_size": labels + 1,
         "token_list": tokens,
         "frontend": None,
         "specaug": None,
@@ -211,44 +201,30 @@ def _model(
         "preencoder": None,
         "encoder": encoder,
         "postencoder": None,
-        "ctc": CTC(num_labels + 1, encoder.output_size()),
-        "aux_ctc": aux_ctc,
+        "ctc": CTC(labels + 1, size),
+        "aux_ctc": aux_ctc or None,
         "loss_reduction": "sum",
     }
-    if experiment.family == "orig":
-        if experiment.blank_first:
-            raise OptionError(
-                "orig experiments whose blank column is misplaced cannot be compared",
-                expected="a name with fixsepblanklast",
-            )
-        decoder, more = build_orig_decoder(parameters, ids_K, encoder.output_size())
-        return TransducerModel(decoder=decoder, **common), [*rules, *more]
-    if experiment.family == "att_conformer":
-        decoder, more = _attention_decoder(parameters, ids_K, encoder.output_size())
-        smoothing = None
-        if experiment.smoothing is not None:
-            apply = "gradient" if experiment.smoothing_schedule == "g" else "target"
-            smoothing = {"scale": experiment.smoothing_scale, "apply": apply}
-        model = AttentionModel(decoder=decoder, label_smoothing=smoothing, **common)
-        return model, [*rules, *more]
-    if "logits/weight" in parameters:
-        return CtcModel(**common), [*rules, *ctc_output_rules(ids_K)]
-    if "lm/embed/weight" not in parameters:  # before the transducer starts (transdN)
+    kind = experiment.resolved.get("model")
+    starts = experiment.model.get("transducer_start_epoch") or 1
+    if kind == "full_sum_transducer" and starts > 1 and "lm/embed/weight" not in (
+        parameters
+    ):
         model = EncoderModel(decoder=None, joint_network=None, ctc_weight=1.0, **common)
         model.ctc = None
         return model, rules
-    decoder = _decoder(parameters, num_labels, encoder.output_size())
-    kernel = parameters.get("lm/lstm/param_kernel")
-    zoneout_input = 0
-    if kernel is not None:
-        zoneout_input = kernel.shape[0] - kernel.shape[1] // 4
-    smoothing = _smoothing(experiment, encoder, sub_epoch)
-    model = TransducerModel(decoder=decoder, label_smoothing=smoothing, **common)
-    return model, [
-        *rules,
-        *prediction_rules(ids_K, zoneout_input),
-        *joint_rules(ids_K, attention="att_query/weight" in parameters),
-    ]
+    arguments = (parameters, ids_K, size, experiment)
+    if kind == "ctc":
+        model = CtcModel(**common)
+        more = ctc_output_rules(ids_K)
+    elif kind == "attention_encoder_decoder":
+        decoder, more = _attention_decoder(*arguments)
+        model = AttentionModel(decoder=decoder, **common)
+    else:
+        decoder, more = _transducer_decoder(*arguments)
+        model = TransducerModel(decoder=decoder, **common)
+    model.smoothing = experiment.smoothing(layers, sub_epoch)
+    return model, [*rules, *more]
 
 
 def input_size_of(arrays: Arrays) -> int:
@@ -262,35 +238,57 @@ def input_size_of(arrays: Arrays) -> int:
     )
 
 
+def default_bos(experiment: OriginalExperiment, labels: int) -> int:
+    """Original label that begins a sequence in the array files.
+
+    parity/README.md: the last one; label 0 in attention models, and in the searches of
+    ``orig``, whose training has a zero vector in its place.
+    """
+    attention = experiment.resolved.get("model") == "attention_encoder_decoder"
+    return 0 if attention or experiment.family == "orig" else labels - 1
+
+
 def assemble(
-    experiment: NamedExperiment,
+    experiment: OriginalExperiment,
     parameters: Arrays,
     input_size: int,
     bos: Optional[int] = None,
     sub_epoch: Optional[int] = None,
+    recognition: bool = False,
 ) -> ReferenceModel:
     """The model with sizes of ``parameters``, which are not loaded.
 
+    ``recognition``: auxiliary outputs, which it does not need, may be absent.
+
     Raises:
-        OptionError: There is no model of the family.
+        FormatError: The parameters are not those of the experiment.
     """
-    if experiment.family not in ENCODERS:
-        raise OptionError(
-            f"experiments of the family {experiment.family!r} cannot be compared yet",
-            expected=", ".join(sorted(ENCODERS)),
-        )
     try:
-        encoder, rules = ENCODERS[experiment.family](parameters, input_size, experiment)
-        if bos is None and experiment.family == "att_conformer":
-            bos = 0  # parity/README.md: label 0 ends and begins
-        ids_K = label_ids(_number_of_labels(parameters, experiment), bos)
-        model, more = _model(parameters, experiment, encoder, ids_K, sub_epoch)
+        encoder, rules = _encoder(parameters, input_size, experiment)
+        labels = _number_of_labels(parameters, experiment)
+        ids_K = label_ids(labels, default_bos(experiment, labels) if bos is None else bos)
+        model, more = _model(
+            parameters, experiment, encoder, ids_K, sub_epoch, recognition
+        )
     except KeyError as error:
         raise FormatError(
             f"parameter {error} is missing",
             next_step="check that --experiment names the experiment the file is of",
         ) from None
+    _check_sub_epoch(experiment, encoder.stage.layers, sub_epoch)
     return ReferenceModel(model.eval(), [*rules, *more], ids_K, experiment)
+
+
+def _check_sub_epoch(
+    experiment: OriginalExperiment, layers: int, sub_epoch: Optional[int]
+) -> None:
+    expected = experiment.resolved.growth
+    if sub_epoch is not None and expected.layers_at(sub_epoch) != layers:
+        raise FormatError(
+            f"the encoder of the file has {layers} layers, that of the experiment "
+            f"{expected.layers_at(sub_epoch)} in sub-epoch {sub_epoch}",
+            next_step="say the right --sub-epoch or --experiment",
+        )
 
 
 def build_reference_model(
@@ -304,21 +302,22 @@ def build_reference_model(
     Args:
         experiment: Name as in the original, for example ``start``.
         arrays: Content of the file; parameters under ``param:``, input ``in:data``.
-        bos: Original label used as BOS; the last one by default.
-        sub_epoch: 1-based; only needed for a smoothing that warms up. By default 15
-            for four layers, else after the warm-up.
+        bos: Original label used as BOS; see ``default_bos``.
+        sub_epoch: 1-based; matters for a smoothing that warms up. By default the fifth
+            of the growing stage, and after the warm-up where growth is complete.
 
     Raises:
-        OptionError: The experiment is not supported.
+        OptionError: There is no such experiment.
         FormatError: The parameters are not those of the experiment.
     """
     parameters = parameters_of(arrays)
     reference = assemble(
-        parse_experiment(experiment),
+        original_experiment(experiment),
         parameters,
         input_size_of(arrays),
         bos,
         sub_epoch,
+        recognition=not any(name.endswith("targets") for name in arrays),
     )
     load_parameters(reference.model, parameters, reference.rules)
     return reference

@@ -31,11 +31,11 @@ def run(experiment, path, capsys):
 @pytest.mark.parametrize(
     "experiment, name, quantities",
     [
-        (RECOMMENDED, "recommended_e15", 171),
-        (f"{BN}_lsx01b", "conf_bn_lsx01b_e15", 167),
-        (NO_ATTENTION, "conf_decnoatt_e15", 164),
-        (SHAW, "conf_relold_dh4_e15", 148),
-        (BN, "conf_bn_dh4_e15", 167),
+        (RECOMMENDED, "recommended_e15", 175),
+        (f"{BN}_lsx01b", "conf_bn_lsx01b_e15", 171),
+        (NO_ATTENTION, "conf_decnoatt_e15", 168),
+        (SHAW, "conf_relold_dh4_e15", 151),
+        (BN, "conf_bn_dh4_e15", 171),
         (GROWN, "grow_copy", 162),
     ],
 )
