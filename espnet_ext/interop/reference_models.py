@@ -183,7 +183,8 @@ def _model(
     layers, labels = encoder.stage.layers, len(ids_K)
     size = encoder.output_size()
     aux_ctc = experiment.aux_layers(layers)
-    if recognition and not any(n.startswith("enc_aux_logits_") for n in parameters):
+    optional = recognition or aux_ctc.get("weight") == 0.0
+    if optional and not any(n.startswith("enc_aux_logits_") for n in parameters):
         aux_ctc = {}
     rules: List[Rule] = []
     if aux_ctc:
