@@ -119,8 +119,8 @@ class EncoderModel(ESPnetASRModel):
         """Raise ValueError if nothing would be trained before the main loss starts."""
         if self.transducer_start_epoch > 1 and not other_losses:
             raise ValueError(
-                f"transducer_start_epoch {self.transducer_start_epoch} needs ctc_weight "
-                "> 0 or aux_ctc: nothing else is trained before that epoch"
+                f"transducer_start_epoch {self.transducer_start_epoch} needs "
+                "ctc_weight > 0 or aux_ctc: nothing else is trained before that epoch"
             )
 
     def add_top_ctc(self, terms, stats, frames_BTD, lengths_B, labels_BL, label_lens_B):

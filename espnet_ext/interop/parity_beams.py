@@ -19,7 +19,9 @@ def _compare_beam(
     name: str, search: TimeSyncSearch, am_TR, labels_KT, scores_K, reference, length
 ) -> Iterator[Comparison]:
     entries = search(am_TR)
-    ours = reference.original_ids_V()[np.array([entry.symbols[:length] for entry in entries])]
+    ours = reference.original_ids_V()[
+        np.array([entry.symbols[:length] for entry in entries])
+    ]
     same = ours.shape == labels_KT[:, :length].shape
     different = np.inf
     if same:

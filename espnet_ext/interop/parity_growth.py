@@ -14,28 +14,13 @@ from typing import Callable, Dict, Iterator
 import numpy as np
 import torch
 
-from espnet_ext.errors import FormatError
 from espnet_ext.interop.comparison import Comparison
+from espnet_ext.interop.features import features_of
 from espnet_ext.interop.original_experiment import original_experiment
 from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.reference_models import ReferenceModel, assemble
 from espnet_ext.interop.returnn import NAME_SUFFIX, Arrays, apply_rules
 
-# what meets the features or the output of convolutions, the last of these (None: the
-# features), and by how much they and their pooling make a frame narrower
-FIRST_LAYERS = (
-    ("encoder/source_linear/W", "encoder/c2/bias", 2),
-    ("encoder/lstm0_fw/rec/W", None, 1),
-    ("lstm0_fw/rec/W", "conv1/bias", 4),
-    ("encoder/layers/0/fw/param_W", "encoder/pre_conv_net/conv1/bias", 4),
-    *(
-        (f"{front}/layers/0/fw/param_W", channels, factor)
-        for front in ("frontend", "encoder/input_layer")
-        for channels, factor in ((f"{front}/pre_conv_net/conv1/bias", 4), (None, 1))
-    ),
-    ("encoder/input_projection/weight", "encoder/input_layer/conv_layers/1/bias", 6),
-    ("encoder/input_projection/weight", "encoder/input_layer/conv3/bias", 2),
-)
 READOUT = [f"decoder.joint_network.readout_{part}.weight" for part in ("am", "lm")]
 
 
@@ -49,18 +34,6 @@ def growing_steps(arrays: Arrays) -> Dict[str, Dict[str, Arrays]]:
             step = steps.setdefault(prefix, {"old": {}, "new": {}})
             step[when][parameter.removesuffix(NAME_SUFFIX)] = arrays[name]
     return steps
-
-
-def _input_size(parameters: Arrays) -> int:
-    """Number of features; such a file holds none."""
-    for layer, convolution, factor in FIRST_LAYERS:
-        if layer in parameters and (convolution is None or convolution in parameters):
-            channels = 1 if convolution is None else len(parameters[convolution])
-            return factor * parameters[layer].shape[0] // channels
-    raise FormatError(
-        "the file holds no parameters of a first layer",
-        expected="parameters of one of the original's experiments",
-    )
 
 
 def _used_by(old: ReferenceModel, new: ReferenceModel) -> Dict[str, torch.Tensor]:
@@ -86,7 +59,7 @@ def compare_growth(file: ParityFile) -> Iterator[Comparison]:
     experiment = original_experiment(file.experiment)
     for prefix, step in growing_steps(file.arrays).items():
         old, new = (
-            assemble(experiment, step[when], _input_size(step[when]), file.bos)
+            assemble(experiment, step[when], features_of(step[when]), file.bos)
             for when in ("old", "new")
         )
         copied = apply_rules(step["old"], old.rules)

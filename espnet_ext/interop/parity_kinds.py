@@ -16,8 +16,8 @@ from espnet_ext.errors import FormatError
 from espnet_ext.interop.comparison import Comparison
 from espnet_ext.interop.parity import compare_batch, compare_training
 from espnet_ext.interop.parity_beams import compare_beams
-from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.parity_constraints import compare_constraints
+from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.parity_gammatone import compare_gammatone
 from espnet_ext.interop.parity_growth import compare_growth
 from espnet_ext.interop.parity_inner import compare_inner

@@ -6,7 +6,6 @@ Source: reference/models.md (c), (d); reference/parity/README.md.
 # Dimensions: D model, H heads, K size of a head
 from typing import Any, Dict, List, Tuple
 
-from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.interop.original_experiment import OriginalExperiment
 from espnet_ext.interop.parameter_maps import (
     blstm_rules,
@@ -82,14 +81,13 @@ def _sizes(parameters: Arrays, experiment: OriginalExperiment) -> Dict[str, Any]
     return sizes
 
 
-def build_conformer(
-    parameters: Arrays, input_size: int, experiment: OriginalExperiment
-) -> Tuple[StagedConformerEncoder, List[Rule]]:
-    """Encoder with the sizes of ``parameters``, and its rules."""
+def conformer_encoder(
+    parameters: Arrays, experiment: OriginalExperiment
+) -> Tuple[Dict[str, Any], List[Rule]]:
+    """Options of the encoder with the sizes of ``parameters``, and its rules."""
     frontend, rules = _frontend(parameters, experiment)
     sizes = _sizes(parameters, experiment)
     options = {**experiment.encoder, **sizes, "frontend": frontend}
-    encoder = StagedConformerEncoder(input_size, **options)
     rules += linear_rules(
         "encoder/input_projection", "encoder.input_projection", bias=False
     )
@@ -101,4 +99,4 @@ def build_conformer(
             shaw=options["positions"] == "shaw",
             final_norm=options["residual"] == "all",
         )
-    return encoder, rules
+    return options, rules

@@ -2,41 +2,21 @@
 
 # Dimensions: K labels without blank, V = K + 1
 import re
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 from espnet2.asr.ctc import CTC
+from espnet2.tasks import asr
 
-from espnet_ext.asr.attention_model import AttentionModel
-from espnet_ext.asr.ctc_model import CtcModel
-from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
-from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
-from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder_model import EncoderModel
-from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import FormatError
 from espnet_ext.interop.original_experiment import (
     OriginalExperiment,
     original_experiment,
 )
-from espnet_ext.interop.parameter_maps import (
-    attention_decoder_rules,
-    blstm_encoder_rules,
-    ctc_head_rules,
-    ctc_output_rules,
-    joint_rules,
-    prediction_rules,
-)
-from espnet_ext.interop.reference_conformer import CHANNELS, build_conformer, count
-from espnet_ext.interop.reference_old_conformer import build_old_conformer
-from espnet_ext.interop.reference_orig import build_orig_decoder, build_orig_encoder
-from espnet_ext.interop.returnn import (
-    Arrays,
-    Rule,
-    label_ids,
-    load_parameters,
-    parameters_of,
-)
+from espnet_ext.interop.reference_config import SizedExperiment, size_experiment
+from espnet_ext.interop.returnn import Arrays, Rule, load_parameters, parameters_of
+from espnet_ext.register import register
 
 
 class ReferenceModel(NamedTuple):
@@ -63,169 +43,42 @@ class ReferenceModel(NamedTuple):
         return ids_V
 
 
-def _blstm_encoder(
-    parameters: Arrays, input_size: int, experiment: OriginalExperiment
-) -> Tuple[ConvBlstmEncoder, List[Rule]]:
-    """``start`` and ``ctc_start``: reference/models.md (b)."""
-    num_layers = count(parameters, "encoder/layers/{}/fw/param_W")
-    convolutions = CHANNELS["conv_blstm"]
-    sizes = {
-        "conv_channels": [
-            parameters[f"encoder/pre_conv_net/conv{i}/bias"].shape[0]
-            for i in range(convolutions)
-        ],
-        "num_layers": num_layers,
-        "hidden_size": parameters["encoder/layers/0/fw/param_W_re"].shape[0],
-    }
-    encoder = ConvBlstmEncoder(input_size, **{**experiment.encoder, **sizes})
-    return encoder, blstm_encoder_rules(num_layers, convolutions)
-
-
-def _encoder(parameters: Arrays, input_size: int, experiment: OriginalExperiment):
-    """Encoder and its rules."""
-    build: Callable = {
-        "orig": build_orig_encoder,
-        "old_moh": build_old_conformer,
-        "old_nick": build_old_conformer,
-        "returnn_common": build_conformer,
-    }[experiment.family]
-    if build is build_conformer and experiment.resolved.get("encoder") == "conv_blstm":
-        build = _blstm_encoder
-    return build(parameters, input_size, experiment)
-
-
-def _lstm_sizes(parameters: Arrays, name: str, zoneout: bool) -> Tuple[int, int]:
-    """Hidden size; input size, where one kernel needs it, else 0."""
-    if not zoneout:
-        return parameters[f"{name}/param_W_re"].shape[0], 0
-    rows, columns = parameters[f"{name}/param_kernel"].shape
-    return columns // 4, rows - columns // 4
-
-
-def _transducer_decoder(
-    parameters: Arrays,
-    ids_K: np.ndarray,
-    encoder_size: int,
-    experiment: OriginalExperiment,
-) -> Tuple[LstmTransducerDecoder, List[Rule]]:
-    """Decoder of the transducers and its rules: reference/models.md (b), (e)."""
-    if experiment.family == "orig":
-        return build_orig_decoder(parameters, ids_K, encoder_size, experiment)
-    options = dict(experiment.decoder)
-    hidden, zoneout_input = _lstm_sizes(parameters, "lm/lstm", "zoneout" in options)
-    joint = dict(options["joint"])
-    joint["readout_size"] = parameters["readout_in_bias"].shape[0]
-    attention = joint.get("attention")
-    if attention:
-        key_size = parameters["att_query/weight"].shape[1]
-        joint["attention"] = {**attention, "key_size": key_size}
-    options["embedding_size"] = parameters["lm/embed/weight"].shape[1]
-    options.update(hidden_size=hidden, joint=joint)
-    decoder = LstmTransducerDecoder(len(ids_K) + 1, encoder_size, **options)
-    return decoder, [
-        *prediction_rules(ids_K, zoneout_input),
-        *joint_rules(ids_K, attention=bool(attention)),
-    ]
-
-
-def _attention_decoder(
-    parameters: Arrays,
-    ids_K: np.ndarray,
-    encoder_size: int,
-    experiment: OriginalExperiment,
-) -> Tuple[MlpAttentionDecoder, List[Rule]]:
-    """Decoder of the attention models and its rules: reference/models.md (g)."""
-    options = dict(experiment.decoder)
-    hidden, zoneout_input = _lstm_sizes(parameters, "s", "zoneout" in options)
-    options.update(
-        embedding_size=parameters["target_embed/weight"].shape[1],
-        hidden_size=hidden,
-        key_size=parameters["enc_ctx/bias"].shape[0],
-        readout_size=parameters["readout_in/bias"].shape[0],
-    )
-    decoder = MlpAttentionDecoder(len(ids_K) + 1, encoder_size, **options)
-    return decoder, attention_decoder_rules(ids_K, zoneout_input)
-
-
-OUTPUTS = {  # biases of the outputs over labels, and how many more they have
-    "out_nb_label_logits/bias": 0,
-    "output_prob/bias": 0,
-    "output/rec/label_log_prob/b": 0,
-    "logits/bias": 1,
-}
-
-
-def _number_of_labels(parameters: Arrays, experiment: OriginalExperiment) -> int:
-    """K, from whichever output layer there is."""
-    for name, more in OUTPUTS.items():
-        if name in parameters:
-            return parameters[name].shape[0] - more
-    heads = [n for n in parameters if re.fullmatch(r"enc_aux_logits_\d+/bias", n)]
-    if not heads:
-        raise FormatError(
-            "the file holds no output layer (out_nb_label_logits, logits or "
-            "enc_aux_logits_N)",
-            expected="parameters of a transducer, attention or CTC experiment",
-        )
-    form = (experiment.model.get("aux_ctc") or {}).get("form", "ff")
-    return parameters[heads[0]].shape[0] - (1 if form == "ff" else 0)
+def token_list(num_labels: int) -> List[str]:
+    """Placeholders for blank, all labels, and the label that is BOS."""
+    return ["<blank>", *(f"label{i}" for i in range(1, num_labels)), "<sos/eos>"]
 
 
 def _model(
-    parameters: Arrays,
-    experiment: OriginalExperiment,
-    encoder,
-    ids_K: np.ndarray,
-    sub_epoch: Optional[int],
-    recognition: bool,
-) -> Tuple[EncoderModel, List[Rule]]:
-    """Model around an encoder, and the rules of everything but the encoder."""
-    layers, labels = encoder.stage.layers, len(ids_K)
-    size = encoder.output_size()
-    aux_ctc = experiment.aux_layers(layers)
-    optional = recognition or aux_ctc.get("weight") == 0.0
-    if optional and not any(n.startswith("enc_aux_logits_") for n in parameters):
-        aux_ctc = {}
-    rules: List[Rule] = []
-    if aux_ctc:
-        separate = aux_ctc["form"] == "ff"
-        if not separate:
-            aux_ctc["blank_token"] = int(ids_K[-1])
-        rules = ctc_head_rules(aux_ctc["layers"], ids_K, separate)
-    tokens = ["<blank>", *(f"label{i}" for i in range(1, labels)), "<sos/eos>"]
-    common = {
-        "vocab_size": labels + 1,
-        "token_list": tokens,
+    sized: SizedExperiment, experiment: OriginalExperiment, encoder, sub_epoch
+) -> EncoderModel:
+    """Model around an encoder."""
+    vocab_size, width = len(sized.label_ids_K) + 1, encoder.output_size()
+    kind, options = sized.model
+    arguments = {
+        "vocab_size": vocab_size,
+        "token_list": token_list(vocab_size - 1),
         "frontend": None,
         "specaug": None,
         "normalize": None,
         "preencoder": None,
         "encoder": encoder,
         "postencoder": None,
-        "ctc": CTC(labels + 1, size),
-        "aux_ctc": aux_ctc or None,
-        "loss_reduction": "sum",
+        "ctc": CTC(vocab_size, width),
+        "joint_network": None,
+        "decoder": None,
+        **options,
     }
-    kind = experiment.resolved.get("model")
-    starts = experiment.model.get("transducer_start_epoch") or 1
-    if kind == "full_sum_transducer" and starts > 1 and "lm/embed/weight" not in (
-        parameters
-    ):
-        model = EncoderModel(decoder=None, joint_network=None, ctc_weight=1.0, **common)
+    if kind is None:
+        model = EncoderModel(ctc_weight=1.0, **arguments)
         model.ctc = None
-        return model, rules
-    arguments = (parameters, ids_K, size, experiment)
-    if kind == "ctc":
-        model = CtcModel(**common)
-        more = ctc_output_rules(ids_K)
-    elif kind == "attention_encoder_decoder":
-        decoder, more = _attention_decoder(*arguments)
-        model = AttentionModel(decoder=decoder, **common)
-    else:
-        decoder, more = _transducer_decoder(*arguments)
-        model = TransducerModel(decoder=decoder, **common)
-    model.smoothing = experiment.smoothing(layers, sub_epoch)
-    return model, [*rules, *more]
+        return model
+    if sized.decoder is not None:
+        name, decoder_options = sized.decoder
+        plugin = asr.decoder_choices.get_class(name)
+        arguments["decoder"] = plugin(vocab_size, width, **decoder_options)
+    model = asr.model_choices.get_class(kind)(**arguments)
+    model.smoothing = experiment.smoothing(encoder.stage.layers, sub_epoch)
+    return model
 
 
 def input_size_of(arrays: Arrays) -> int:
@@ -239,16 +92,6 @@ def input_size_of(arrays: Arrays) -> int:
     )
 
 
-def default_bos(experiment: OriginalExperiment, labels: int) -> int:
-    """Original label that begins a sequence in the array files.
-
-    parity/README.md: the last one; label 0 in attention models, and in the searches of
-    ``orig``, whose training has a zero vector in its place.
-    """
-    attention = experiment.resolved.get("model") == "attention_encoder_decoder"
-    return 0 if attention or experiment.family == "orig" else labels - 1
-
-
 def assemble(
     experiment: OriginalExperiment,
     parameters: Arrays,
@@ -259,25 +102,18 @@ def assemble(
 ) -> ReferenceModel:
     """The model with sizes of ``parameters``, which are not loaded.
 
-    ``recognition``: auxiliary outputs, which it does not need, may be absent.
+    Arguments as ``size_experiment`` and ``build_reference_model``.
 
     Raises:
         FormatError: The parameters are not those of the experiment.
     """
-    try:
-        encoder, rules = _encoder(parameters, input_size, experiment)
-        labels = _number_of_labels(parameters, experiment)
-        ids_K = label_ids(labels, default_bos(experiment, labels) if bos is None else bos)
-        model, more = _model(
-            parameters, experiment, encoder, ids_K, sub_epoch, recognition
-        )
-    except KeyError as error:
-        raise FormatError(
-            f"parameter {error} is missing",
-            next_step="check that --experiment names the experiment the file is of",
-        ) from None
+    register()
+    sized = size_experiment(experiment, parameters, bos, recognition)
+    name, options = sized.encoder
+    encoder = asr.encoder_choices.get_class(name)(input_size, **options)
+    model = _model(sized, experiment, encoder, sub_epoch)
     _check_sub_epoch(experiment, encoder.stage.layers, sub_epoch)
-    return ReferenceModel(model.eval(), [*rules, *more], ids_K, experiment)
+    return ReferenceModel(model.eval(), sized.rules, sized.label_ids_K, experiment)
 
 
 def _check_sub_epoch(
@@ -303,7 +139,7 @@ def build_reference_model(
     Args:
         experiment: Name as in the original, for example ``start``.
         arrays: Content of the file; parameters under ``param:``, input ``in:data``.
-        bos: Original label used as BOS; see ``default_bos``.
+        bos: Original label used as BOS; see ``reference_config.default_bos``.
         sub_epoch: 1-based; matters for a smoothing that warms up. By default the fifth
             of the growing stage, and after the warm-up where growth is complete.
 

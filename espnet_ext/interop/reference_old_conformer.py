@@ -10,7 +10,6 @@ conformer_import_old_nick_att_conformer_lrs2.py (names).
 import re
 from typing import Any, Dict, List, Tuple
 
-from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.interop.original_experiment import OriginalExperiment
 from espnet_ext.interop.parameter_maps import raw_lstm_rules
 from espnet_ext.interop.reference_conformer import FRONT, count
@@ -127,18 +126,16 @@ def _frontend(
     return options, raw_lstm_rules("encoder/lstm{}", f"{FRONT}.layers", layers)
 
 
-def build_old_conformer(
-    parameters: Arrays, input_size: int, experiment: OriginalExperiment
-) -> Tuple[StagedConformerEncoder, List[Rule]]:
-    """Encoder with the sizes of ``parameters``, and its rules."""
+def old_conformer_encoder(
+    parameters: Arrays, experiment: OriginalExperiment
+) -> Tuple[Dict[str, Any], List[Rule]]:
+    """Options of the encoder with the sizes of ``parameters``, and its rules."""
     frontend, rules = _frontend(parameters, experiment)
     first = BLOCK.format(1)
     double = experiment.encoder.get("block") == "double_convolution"
     module = f"{first}_covmod_1_conv_mod" if double else f"{first}_conv_mod"
     inner = parameters[f"{first}_ffmod_1_ff1/W"]
-    rows, head = parameters[
-        f"{first}_self_att_ln_rel_pos_enc/encoding_matrix"
-    ].shape
+    rows, head = parameters[f"{first}_self_att_ln_rel_pos_enc/encoding_matrix"].shape
     layers = count(parameters, BLOCK + "_self_att/QKV", first=1)
     options = {
         **experiment.encoder,
@@ -150,11 +147,10 @@ def build_old_conformer(
         "position_clip": (rows - 1) // 2,
         "conv_kernel_size": parameters[f"{module}_depthwise_conv2/W"].shape[0],
     }
-    encoder = StagedConformerEncoder(input_size, **options)
     projection = "encoder/source_linear"
     rules += _linear(projection, "encoder.input_projection", bias=False)
     if options.get("input_norm"):
         rules += _norm(f"{projection}_ln", "encoder.input_norm")
     for number in range(layers):
         rules += _layer_rules(parameters, number, double)
-    return encoder, rules
+    return options, rules

@@ -4,12 +4,10 @@ Source: reference/models.md (a); reference/parity/README.md "orig_*".
 """
 
 # Dimensions: K labels without blank
-from typing import List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
-from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.interop.original_experiment import OriginalExperiment
 from espnet_ext.interop.parameter_maps import raw_lstm, raw_lstm_rules
 from espnet_ext.interop.reference_conformer import CHANNELS, count
@@ -26,10 +24,10 @@ LOOP = "output/rec"
 JOINT = "decoder.joint_network"
 
 
-def build_orig_encoder(
-    parameters: Arrays, input_size: int, experiment: OriginalExperiment
-) -> Tuple[ConvBlstmEncoder, List[Rule]]:
-    """Encoder with the sizes of ``parameters``, and its rules."""
+def orig_encoder(
+    parameters: Arrays, experiment: OriginalExperiment
+) -> Tuple[Dict[str, Any], List[Rule]]:
+    """Options of the encoder with the sizes of ``parameters``, and its rules."""
     convolutions = CHANNELS["conv_blstm"]
     layers = count(parameters, "lstm{}_fw/rec/W")
     sizes = {
@@ -39,22 +37,22 @@ def build_orig_encoder(
         "num_layers": layers,
         "hidden_size": parameters["lstm0_fw/rec/W_re"].shape[0],
     }
-    encoder = ConvBlstmEncoder(input_size, **{**experiment.encoder, **sizes})
     rules = []
     for i in range(convolutions):
         ours = f"encoder.conv_front.convolutions.{i}"
         rules.append(Rule(f"conv{i}/W", f"{ours}.weight", convolution))
         rules.append(Rule(f"conv{i}/bias", f"{ours}.bias", same))
-    return encoder, [*rules, *raw_lstm_rules("lstm{}", "encoder.layers", layers)]
+    rules += raw_lstm_rules("lstm{}", "encoder.layers", layers)
+    return {**experiment.encoder, **sizes}, rules
 
 
-def build_orig_decoder(
+def orig_decoder(
     parameters: Arrays,
     ids_K: np.ndarray,
     encoder_size: int,
     experiment: OriginalExperiment,
-) -> Tuple[LstmTransducerDecoder, List[Rule]]:
-    """Decoder with the sizes of ``parameters``, and its rules.
+) -> Tuple[Dict[str, Any], List[Rule]]:
+    """Options of the decoder with the sizes of ``parameters``, and its rules.
 
     One readout matrix [enc, att, lm] is two in ours. Where the column of blank is
     misplaced, unit k - 1 of the label softmax stands for label k, so the units keep
@@ -67,16 +65,12 @@ def build_orig_decoder(
         **joint["attention"],
         "key_size": parameters["enc_ctx0/W"].shape[1],
     }
-    decoder = LstmTransducerDecoder(
-        len(ids_K) + 1,
-        encoder_size,
-        **{
-            **experiment.decoder,
-            "embedding_size": parameters[f"{embedding}/W"].shape[1],
-            "hidden_size": parameters[f"{LOOP}/lm_masked/lstm0/rec/W_re"].shape[0],
-            "joint": joint,
-        },
-    )
+    options = {
+        **experiment.decoder,
+        "embedding_size": parameters[f"{embedding}/W"].shape[1],
+        "hidden_size": parameters[f"{LOOP}/lm_masked/lstm0/rec/W_re"].shape[0],
+        "joint": joint,
+    }
     units_K = ids_K
     if joint["blank_column"] == "misplaced":
         units_K = np.arange(1, len(ids_K) + 1)
@@ -84,7 +78,7 @@ def build_orig_decoder(
     labels = f"{LOOP}/label_log_prob"
     readout = f"{LOOP}/readout_in"
     output = f"{JOINT}.label_output"
-    return decoder, [
+    return options, [
         Rule(f"{embedding}/W", "decoder.embedding", label_rows(ids_K, 1, 0)),
         Rule(f"{embedding}/b", "decoder.embedding_bias", same),
         *raw_lstm(f"{LOOP}/lm_masked/lstm0", "decoder.lstm"),

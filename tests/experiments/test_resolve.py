@@ -169,7 +169,8 @@ def test_fidelity_selects_all_peculiarities_or_none(tmp_path, choice):
 
 
 @pytest.mark.parametrize(
-    "choice, copy, begin", [("original", "blocks", "zero"), ("corrected", "halves", "label")]
+    "choice, copy, begin",
+    [("original", "blocks", "zero"), ("corrected", "halves", "label")],
 )
 def test_fidelity_selects_the_peculiarities_of_orig(tmp_path, choice, copy, begin):
     path = write(tmp_path, f"base: orig\nfidelity: {choice}\n")

@@ -20,6 +20,7 @@ from espnet_ext.interop.parity_file import ArrayFile, ParityFile
 from espnet_ext.interop.parity_kinds import compare_file
 from tests.experiments.table import layers_of_epochs
 from tests.parity.original_names import FEATURES, LABELS, shapes_of
+from tests.parity.subset_copy import growing_file
 from tests.shared import shared_file
 
 
@@ -95,6 +96,52 @@ def test_every_parameter_has_its_place_in_every_stage(row):
         different = [c for c in comparisons if not c.passed]
         assert not different, (epoch, different)
         assert len(comparisons) >= 4
+
+
+def growing_rows():
+    """Experiments whose width grows, with copies that training.md describes.
+
+    Which part of a zoneout LSTM's one kernel is copied, it does not say.
+    """
+    return [
+        row
+        for row in rows()
+        if "subset copy" in row["dim_growth"]
+        and row["family"] in ("transducer", "ctc", "att")
+        and not (row["family"] == "att" and row["declstm_type"].startswith("zoneout"))
+    ]
+
+
+def test_the_copy_that_is_expected_here_is_the_original_s():
+    """Every element, fresh ones as well, of the original's own growing copy."""
+    original = np.load(shared_file("reference/parity/grow_copy.npz"))
+    shapes = [
+        {
+            n.replace(f"{when}:", "param:"): original[n].shape
+            for n in original.files
+            if n.startswith(f"{when}:")
+        }
+        for when in ("old", "new")
+    ]
+    expected = growing_file(*shapes, window=True)
+    assert sorted(expected) == sorted(original.files)
+    for name in expected:
+        if "running" not in name:  # fresh statistics are 0 and 1
+            np.testing.assert_array_equal(expected[name], original[name], name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", growing_rows(), ids=lambda row: row["name"])
+def test_growth_copies_what_the_original_copies(row):
+    full = int(row["layers"])
+    every = layers_of_epochs(row["pretrain_layers"], full, 200)
+    changes = [e for e in range(2, 200) if every[e - 1] != every[e - 2]]
+    for epoch in {changes[0], changes[-1]}:
+        shapes = shapes_of(row, epoch - 1), shapes_of(row, epoch)
+        arrays = growing_file(*shapes, window=row["dec_att"] != "no")
+        file = ParityFile(row["name"], ArrayFile(arrays))
+        different = [c for c in compare_file(file) if not c.passed]
+        assert not different, (epoch, different[:5])
 
 
 def test_there_are_all_experiments():
