@@ -1,4 +1,4 @@
-"""Writes TensorFlow's checkpoint format as simply as it can be: one block, one shard."""
+"""Writes TensorFlow's checkpoint format as simply as can be: one block, one shard."""
 
 import struct
 
