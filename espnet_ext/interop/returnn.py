@@ -55,10 +55,10 @@ def parameters_of(arrays: Arrays, kind: str = PARAMETER_PREFIX) -> Arrays:
     A file without any such prefix is taken as NAME -> array already.
     """
     if not any(name.startswith(PARAMETER_PREFIX) for name in arrays):
-        return dict(arrays)
+        return {n.removesuffix(NAME_SUFFIX): array for n, array in arrays.items()}
     return {
-        name[len(kind) :].removesuffix(NAME_SUFFIX): array
-        for name, array in arrays.items()
+        name[len(kind) :].removesuffix(NAME_SUFFIX): arrays[name]
+        for name in arrays
         if name.startswith(kind)
     }
 
