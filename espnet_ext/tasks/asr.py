@@ -17,7 +17,8 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
 from espnet_ext.register import register
-from espnet_ext.train.trainer import ProgressTrainer
+from espnet_ext.train.driver import TransducerTrainer
+from espnet_ext.train.start import training_folder
 
 register()
 
@@ -94,7 +95,7 @@ def check_regime(args: argparse.Namespace) -> None:
 class TransducerTask(ASRTask):
     """ASRTask with our trainer and a check of the model's options."""
 
-    trainer = ProgressTrainer
+    trainer = TransducerTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -116,7 +117,7 @@ class TransducerTask(ASRTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """Train in this process, with denormal floats flushed to zero.
+        """Train in this process, in a locked folder, denormal floats flushed to zero.
 
         Posteriors of unlikely alignments lie below 1e-38, where floats are denormal
         and a CPU computes many times slower. Threads take the setting over from the
@@ -124,7 +125,8 @@ class TransducerTask(ASRTask):
         """
         check_regime(args)
         torch.set_flush_denormal(True)
-        super().main_worker(args)
+        with training_folder(args):
+            super().main_worker(args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

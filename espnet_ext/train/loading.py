@@ -2,8 +2,9 @@
 
 An iterator factory of ours has ``build_iter(epoch, start_batch=...)``. ESPnet's has
 not: its loader is made again for the batches that are left, so that nothing is read to
-be thrown away, and its preprocessor draws from generators that are seeded for each
-utterance, so that neither the number of workers nor a resumption changes anything.
+be thrown away. Other people's preprocessors draw from global generators, which are
+seeded for each utterance, so that neither the number of workers nor a resumption
+changes anything.
 """
 
 import contextlib
@@ -43,7 +44,7 @@ class SeededDataset(Dataset):
 
 
 def remaining(loader: DataLoader, start_batch: int, seed: int, epoch: int):
-    """A stock loader without its first batches, seeded by utterance."""
+    """A loader without its first batches, seeded by utterance."""
     return DataLoader(
         dataset=SeededDataset(loader.dataset, seed, epoch),
         batch_sampler=list(loader.batch_sampler)[start_batch:],
@@ -51,6 +52,7 @@ def remaining(loader: DataLoader, start_batch: int, seed: int, epoch: int):
         pin_memory=loader.pin_memory,
         collate_fn=loader.collate_fn,
         worker_init_fn=loader.worker_init_fn,
+        generator=loader.generator,
     )
 
 
@@ -84,11 +86,14 @@ class SubEpochBatches:
     def _source(self, factory: Any, epoch: int, start_batch: int, seed: int) -> Any:
         self._to_skip = 0
         if "start_batch" in inspect.signature(factory.build_iter).parameters:
-            return factory.build_iter(epoch, start_batch=start_batch)
-        loader = factory.build_iter(epoch)
+            loader = factory.build_iter(epoch, start_batch=start_batch)
+            left = 0
+        else:
+            loader = factory.build_iter(epoch)
+            left = start_batch
         if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, list):
-            return remaining(loader, start_batch, seed, epoch)
-        self._to_skip = start_batch
+            return remaining(loader, left, seed, epoch)
+        self._to_skip = left
         return loader
 
     def __iter__(self) -> "SubEpochBatches":

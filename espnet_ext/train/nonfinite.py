@@ -44,10 +44,14 @@ class BufferGuard:
         ]
 
     @torch.no_grad()
-    def restore(self) -> None:
-        """Put the kept values back."""
+    def restore(self, only_nonfinite: bool = False) -> None:
+        """Put the kept values back, of all buffers or of those that became non-finite.
+
+        A counter of batches, for example, must not go back with a skipped update.
+        """
         for (version, value), buffer in zip(self._kept, self._buffers):
-            if version != buffer._version:
+            changed = version != buffer._version
+            if changed and not (only_nonfinite and bool(buffer.isfinite().all())):
                 buffer.copy_(value)
 
 

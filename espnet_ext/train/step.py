@@ -18,6 +18,7 @@ from espnet_ext.train.options import DriverOptions
 from espnet_ext.train.position import Position
 from espnet_ext.train.precision import Precision
 from espnet_ext.train.processes import Processes, local_gradients
+from espnet_ext.train.trace import Tracer
 
 @dataclass
 class BatchResult:
@@ -85,6 +86,7 @@ class Stepper:
         guard: Against values that are not finite.
         reduces: Gradients are summed over the processes (not where each process
             trains a model of its own).
+        tracer: Writes digests of everything, or None.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Stepper:
         precision: Precision,
         guard: NonFiniteGuard,
         reduces: bool = True,
+        tracer: Optional[Tracer] = None,
     ):
         self.model = model
         self.parts = parts
@@ -108,6 +111,7 @@ class Stepper:
         self.precision = precision
         self.guard = guard
         self.reduces = reduces and processes.distributed
+        self.tracer = tracer
         self.sums_losses = getattr(parts.model, "loss_reduction", "mean") == "sum"
         self.buffers = BufferGuard(parts.model)
         self.group: List[Tuple[Sequence[str], Mapping[str, Any], float]] = []
@@ -147,11 +151,15 @@ class Stepper:
             self.group = []
             self.fresh = False
         batch = to_device(dict(batch, utt_id=list(ids)), self.processes.device)
+        if self.tracer is not None:
+            self.tracer.batch(list(ids), batch)
         with local_gradients(self.model, not ends):
             with self.precision.autocast():
                 loss, stats, weight = forward(self.model, batch)
                 loss, result = self._over_processes(loss, stats, weight, batch)
             self.precision.backward(loss * self.accumulation.loss_scale)
+        if self.tracer is not None:
+            self.tracer.gradients()
         self.group.append((ids, batch, result.own_loss))
         self.position.batch += 1
         self.position.batches += 1
@@ -160,6 +168,8 @@ class Stepper:
             self._update(result)
             self.fresh = True
         result.rates = rates(self.parts.optimizers)
+        if self.tracer is not None:
+            self.tracer.end_step(result.stats["loss"])
         return result
 
     def _over_processes(
@@ -221,7 +231,7 @@ class Stepper:
         if not norm < self.limit:  # NaN as well
             result.skipped = True
             self.drop_gradients()
-            self.buffers.restore()
+            self.buffers.restore(only_nonfinite=True)
             if self.precision.overflowed() and math.isfinite(result.stats["loss"]):
                 return  # float16: the scale is lowered, which is how it works
             losses = [(list(ids), loss) for ids, _, loss in self.group]
