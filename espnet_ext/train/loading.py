@@ -101,5 +101,3 @@ class SubEpochBatches:
 
     def __next__(self) -> Batch:
         return next(self._iterator)
-
-

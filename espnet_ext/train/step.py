@@ -20,6 +20,7 @@ from espnet_ext.train.precision import Precision
 from espnet_ext.train.processes import Processes, local_gradients
 from espnet_ext.train.trace import Tracer
 
+
 @dataclass
 class BatchResult:
     """What a batch gave, over all processes.

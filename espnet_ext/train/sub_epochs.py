@@ -116,9 +116,11 @@ class SubEpochs(AbsIterFactory):
                 raise OptionError(
                     f"batches of {size.max_frames} frames (10 ms) cannot hold one "
                     f"utterance: the shortest has {shortest}",
-                    where="regime_conf.batch_schedule"
-                    if self.regime.batch_schedule
-                    else "batch_bins",
+                    where=(
+                        "regime_conf.batch_schedule"
+                        if self.regime.batch_schedule
+                        else "batch_bins"
+                    ),
                     next_step="increase it, 10000 frames are usual",
                 )
         return allowed

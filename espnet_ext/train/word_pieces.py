@@ -37,7 +37,9 @@ class WordPieces:
             prefixes.update(piece[:end] for end in range(1, len(piece) + 1))
         self.prefixes = frozenset(prefixes)
 
-    def cut(self, word: str, new_piece_first: Callable[[], bool]) -> Optional[List[str]]:
+    def cut(
+        self, word: str, new_piece_first: Callable[[], bool]
+    ) -> Optional[List[str]]:
         """One cut of a word into tokens of the vocabulary, None if there is none.
 
         Args:

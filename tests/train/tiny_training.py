@@ -71,14 +71,17 @@ CONFIG = {
 }
 
 
-def make_data(folder: Path, count: int = 14, valid: int = 3) -> Path:
-    """Features, texts, lengths, tokens and the configuration; returns the folder."""
+def make_data(folder: Path, count: int = 14, valid: int = 3, longest=30) -> Path:
+    """Features, texts, lengths, tokens and the configuration; returns the folder.
+
+    Utterances have 12 to ``longest - 1`` frames.
+    """
     generator = np.random.default_rng(3)
     (folder / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
     for name, size in (("train", count), ("valid", valid)):
         lines: Dict[str, List[str]] = {"feats": [], "text": [], "shape": [], "tok": []}
         for number in range(size):
-            frames = int(generator.integers(12, 30))
+            frames = int(generator.integers(12, longest))
             labels = generator.choice(TOKENS[2:5], int(generator.integers(2, 4)))
             path = folder / f"{name}{number}.npy"
             values = generator.standard_normal((frames, FEATURES), dtype=np.float32)
@@ -105,7 +108,10 @@ def words(data: Path, output: Path, *more: str) -> List[str]:
     command = ["--config", str(data / "config.yaml"), "--output_dir", str(output)]
     command += ["--token_list", str(data / "tokens.txt"), "--resume", "true"]
     for role in ("train", "valid"):
-        for kind, name, reader in (("feats", "speech", "npy"), ("text", "text", "text")):
+        for kind, name, reader in (
+            ("feats", "speech", "npy"),
+            ("text", "text", "text"),
+        ):
             value = f"{data}/{role}.{kind},{name},{reader}"
             command += [f"--{role}_data_path_and_name_and_type", value]
         for kind in ("shape", "tok"):
@@ -131,7 +137,9 @@ class Child:
         status = 70
         try:
             os.setpgid(0, 0)
-            descriptor = os.open(self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+            descriptor = os.open(
+                self.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644
+            )
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
@@ -217,7 +225,8 @@ def assert_same_result(one: Path, other: Path) -> None:
     log = "train_steps.jsonl"
     assert (one / log).read_bytes() == (other / log).read_bytes()
     names = sorted(path.name for path in one.glob("*.pth"))
-    assert names == sorted(path.name for path in other.glob("*.pth"))
+    # a training that ended early once has left its mean of the best as well
+    assert set(names) <= {path.name for path in other.glob("*.pth")}
     for name in names:
         if name.startswith("checkpoint"):
             continue  # the one before depends on when saves were made
