@@ -33,15 +33,16 @@ class BufferGuard:
 
     def __init__(self, model: torch.nn.Module):
         self._buffers = [b for b in model.buffers() if torch.is_floating_point(b)]
-        self._kept: List[Tuple[int, torch.Tensor]] = []
+        self._kept: List[torch.Tensor] = []
 
+    @torch.no_grad()
     def remember(self) -> None:
-        """Keep the values of now; only those that have changed are copied."""
-        kept = self._kept or [(-1, torch.empty(0))] * len(self._buffers)
-        self._kept = [
-            old if old[0] == buffer._version else (buffer._version, buffer.clone())
-            for old, buffer in zip(kept, self._buffers)
-        ]
+        """Keep the values of now."""
+        # all of them: batch normalisation does not advance the version of a tensor
+        if not self._kept:
+            self._kept = [torch.empty_like(buffer) for buffer in self._buffers]
+        for kept, buffer in zip(self._kept, self._buffers):
+            kept.copy_(buffer)
 
     @torch.no_grad()
     def restore(self, only_nonfinite: bool = False) -> None:
@@ -49,10 +50,9 @@ class BufferGuard:
 
         A counter of batches, for example, must not go back with a skipped update.
         """
-        for (version, value), buffer in zip(self._kept, self._buffers):
-            changed = version != buffer._version
-            if changed and not (only_nonfinite and bool(buffer.isfinite().all())):
-                buffer.copy_(value)
+        for kept, buffer in zip(self._kept, self._buffers):
+            if not (only_nonfinite and bool(buffer.isfinite().all())):
+                buffer.copy_(kept)
 
 
 class NonFiniteGuard:
