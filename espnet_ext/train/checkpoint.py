@@ -19,13 +19,15 @@ import torch
 
 from espnet_ext.errors import CheckpointError, DiskFullError
 from espnet_ext.files import PathLike, disk_full_is_a_user_error
+from espnet_ext.train.checksum import (
+    COMMENT_BYTES,
+    NEWEST,
+    PREFIX,
+    PREVIOUS,
+    damage,
+)
 
-NEWEST = "checkpoint.pth"  # ESPnet's name
-PREVIOUS = "checkpoint.previous.pth"
 TEMPORARY = ".checkpoint.pth.writing"
-PREFIX = b"sha256:"
-COMMENT_BYTES = len(PREFIX) + 64
-CHUNK_BYTES = 1 << 22
 MARGIN_BYTES = 1 << 20  # for the archive's own tables, and for the log
 
 
@@ -138,28 +140,6 @@ def write_verified(path: PathLike, content: Any) -> None:
         raise DiskFullError(
             f"the checkpoint could not be written: {error}", where=path
         ) from error
-
-
-def damage(path: PathLike) -> Optional[str]:
-    """What is wrong with a stored file, None if its checksum is right."""
-    size = os.path.getsize(path)
-    tail_bytes = COMMENT_BYTES + 2
-    if size <= tail_bytes:
-        return f"only {size} bytes"
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        left = size - tail_bytes
-        while left:
-            chunk = file.read(min(CHUNK_BYTES, left))
-            digest.update(chunk)
-            left -= len(chunk)
-        tail = file.read()
-    digest.update(b"\0\0")
-    if tail[2 : 2 + len(PREFIX)] != PREFIX:
-        return "it has no checksum at its end"
-    if tail[2 + len(PREFIX) :] != digest.hexdigest().encode("ascii"):
-        return "its checksum does not fit its content"
-    return None
 
 
 class CheckpointStore:

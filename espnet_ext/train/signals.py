@@ -11,9 +11,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class StopSignals:
     """Remembers a request to stop while it is active; a second one ends at once.
 
-    Only the process that made it saves: a data-loading worker that is a fork of it
-    ignores SIGINT (Ctrl-C reaches the whole group, and the batches at work are still
-    wanted) and obeys SIGTERM (the loader ends its workers with it).
+    Only the process that made it saves. A data-loading worker that is a fork of it
+    ignores SIGINT and the first SIGTERM, which may reach the whole group while its
+    batches are still wanted; the loader ends its workers without them, or with another
+    SIGTERM.
     """
 
     def __init__(self) -> None:
@@ -22,15 +23,18 @@ class StopSignals:
         self._previous: Dict[int, object] = {}
 
     def _handle(self, number: int, frame) -> None:
+        again = self.received is not None
         if os.getpid() != self._owner:
             if number == signal.SIGTERM:
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
+                self.received = number
+                if again:
+                    signal.signal(number, signal.SIG_DFL)
+                    os.kill(os.getpid(), number)
             return
-        if self.received is not None:
+        self.received = number
+        if again:
             self._restore()
             os.kill(os.getpid(), number)
-        self.received = number
 
     def __enter__(self) -> "StopSignals":
         with contextlib.suppress(ValueError):  # not the main thread: as it was

@@ -1,6 +1,7 @@
 """A training that was killed at any moment ends as if it had never been interrupted."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -89,6 +90,20 @@ def test_sigterm_saves_and_exits_with_its_own_status(tiny_data, tmp_path):
         assert checkpoint(folder)["position"]["batches"] > 0
     train(words(tiny_data, folder, *options), tmp_path / "log2")
     assert_same_result(tmp_path / "whole", folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_saves_although_it_reaches_the_workers(
+    tiny_data, tmp_path, number
+):
+    options = ("--max_epoch", "1000", "--num_workers", "2")
+    folder = tmp_path / "exp"
+    child = start(words(tiny_data, folder, *options), tmp_path / "log")
+    while not (folder / "1epoch.pth").exists():
+        time.sleep(0.005)
+    os.killpg(child.pid, number)
+    assert child.wait(30) == 75, child.text()
+    assert checkpoint(folder)["position"]["batches"] >= 4
 
 
 def test_the_step_log_has_one_line_a_batch_and_no_times(tiny_data, tmp_path):
