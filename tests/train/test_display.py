@@ -1,4 +1,4 @@
-"""What the user sees: the line, the table, the picture, TensorBoard, the parent's bar."""
+"""What the user sees: the line, the table, the picture, TensorBoard, the bar."""
 
 import math
 import re
