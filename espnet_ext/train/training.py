@@ -124,7 +124,7 @@ class Training:
             NonFiniteError, DiskFullError, CheckpointError, PeerError: See there.
         """
         with self.stop:
-            self._begin()
+            self.begin()
             try:
                 for epoch in range(self.position.epoch, self.options.max_epoch + 1):
                     if self._ends_early():
@@ -143,7 +143,8 @@ class Training:
                     self.tracer.close()
                 self.display.close()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Restore the last checkpoint, if there is one, and open the files."""
         resumed = self.options.resume and self.store.exists()
         if resumed:
             content = self.store.load()
@@ -202,7 +203,7 @@ class Training:
             self.sums["sub_epoch"].load_state_dict({})
             self.sums["window"].load_state_dict({})
             self.position.begun = True
-        self._train(epoch)
+        self.train_part(epoch)
         if self.averaging is not None:
             self.averaging.average(self.parts.model)
         self.reporter.stats[epoch] = {"train": self._train_scores()}
@@ -232,7 +233,8 @@ class Training:
 
     # -- training batches --------------------------------------------------------
 
-    def _train(self, epoch: int) -> None:
+    def train_part(self, epoch: int) -> None:
+        """The training batches of a sub-epoch that are left."""
         options, position = self.options, self.position
         batches = SubEpochBatches(
             self.train_factory, epoch, position.batch, options.seed
