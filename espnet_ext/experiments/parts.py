@@ -54,9 +54,11 @@ IMPLEMENTED_REGIME = frozenset(
         "concatenation",
         "max_labels",
         "max_sequences",
+        "multi_gpu",
         "returnn_behavior_version",
         "segment_order",
         "segments_per_chunk",
+        "stop_on_nonfinite_score",
         "sub_epochs_per_epoch",
     )
 )

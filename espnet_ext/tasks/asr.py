@@ -19,8 +19,9 @@ from espnet_ext.experiments.parts import IMPLEMENTED_REGIME
 from espnet_ext.names import nearest
 from espnet_ext.register import register
 from espnet_ext.train import sub_epoch_task
+from espnet_ext.train.driver import TransducerTrainer
 from espnet_ext.train.regime import parse_regime
-from espnet_ext.train.trainer import ProgressTrainer
+from espnet_ext.train.start import training_folder
 
 register()
 
@@ -98,7 +99,7 @@ def check_regime(args: argparse.Namespace) -> None:
 class TransducerTask(ASRTask):
     """ASRTask with our trainer and a check of the model's options."""
 
-    trainer = ProgressTrainer
+    trainer = TransducerTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -120,7 +121,7 @@ class TransducerTask(ASRTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """Train in this process, with denormal floats flushed to zero.
+        """Train in this process, in a locked folder, denormal floats flushed to zero.
 
         Posteriors of unlikely alignments lie below 1e-38, where floats are denormal
         and a CPU computes many times slower. Threads take the setting over from the
@@ -128,7 +129,8 @@ class TransducerTask(ASRTask):
         """
         check_regime(args)
         torch.set_flush_denormal(True)
-        super().main_worker(args)
+        with training_folder(args):
+            super().main_worker(args)
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode, kwargs=None):

@@ -58,11 +58,14 @@ class MultiGpu:
     Attributes:
         processes: Number of processes.
         parameter_average_interval_s: Seconds between averages of the parameters.
+        parameter_average_interval_updates: The same in updates, which a clock does not
+            change; takes the place of the seconds.
         data: ``shuffled_per_process``: each process sees all data in its own order.
     """
 
     processes: int = 1
     parameter_average_interval_s: Optional[float] = None
+    parameter_average_interval_updates: Optional[int] = None
     data: Optional[str] = None
 
 
