@@ -10,12 +10,12 @@ array.
 
 # Dimensions: N rows, E rows that emit, R readout, H LSTM, V vocabulary with blank
 import weakref
-from typing import Tuple
+from typing import Tuple, Union
 
 import torch
 
 from espnet_ext.asr.joint.readout_step import ReadoutStep
-from espnet_ext.asr.search.interface import BOS_MODES, advance_emitted
+from espnet_ext.asr.search.interface import advance_emitted
 from espnet_ext.asr.search.products import RowProduct
 from espnet_ext.layers.zoneout_lstm import FORGET_BIAS, ZoneoutLstm
 
@@ -92,18 +92,17 @@ class LstmSearchSteps:
                 tables = _TABLES[self] = _Tables(self, key)
         return tables
 
-    def search_start(self, batch: int, bos: str = "run") -> LabelState:
+    def search_start(self, batch: int, bos: Union[str, int] = "run") -> LabelState:
         """State of ``batch`` rows, see SearchDecoder."""
-        if bos not in BOS_MODES:
-            raise ValueError(f"bos {bos!r}: expected one of {BOS_MODES}")
         tables = self._tables(current=True)
         zeros_1H = self.embedding.new_zeros(1, self.lstm.hidden_size)
         output_1R = tables.joint.project(zeros_1H)
         state = output_1R, zeros_1H, zeros_1H
-        if bos == "run":
-            # row 0 of the table is BOS: ESPnet begins with blank
-            blank_1 = torch.zeros(1, dtype=torch.long, device=zeros_1H.device)
-            state = tables.step(blank_1, state)
+        if bos != "skip":
+            # row 0 of the table, of blank, is BOS
+            first = self.blank_id if bos == "run" else int(bos)
+            label_1 = torch.tensor([first], device=zeros_1H.device)
+            state = tables.step(label_1, state)
         return tuple(x.expand(batch, -1) for x in state)
 
     def search_scores(self, frames_BR: torch.Tensor, state: LabelState):
