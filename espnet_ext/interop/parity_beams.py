@@ -128,7 +128,9 @@ def compare_beams(file: ParityFile) -> Iterator[Comparison]:
 
     ``singleB`` arrays are utterances alone; the others one padded batch. Dead entries
     are compared in number only. The symbol of the extra step on a padded frame is not
-    in the file.
+    in the file. Attention models are searched from the file's own encoder output: that
+    of recog_att is not what its parameters give (att_conformer_e15 has the same encoder
+    parameters and input, and another output, which ours equals).
     """
     arrays, reference = file.arrays, file.reference()
     model = reference.model
@@ -136,6 +138,9 @@ def compare_beams(file: ParityFile) -> Iterator[Comparison]:
     yield from _compare_frames(file, model)
     for beams in beams_of(arrays):
         frames, lengths = model.encode(*_inputs(arrays, beams.row))
+        if attention:
+            name = "out:encoder" if beams.row < 0 else f"single{beams.row}:out:encoder"
+            frames = torch.from_numpy(arrays[name]).view(frames.shape)
         found = _search(reference, arrays, beams)(frames, lengths)
         labels, scores = (arrays[f"{beams.prefix}:{x}"] for x in ("labels", "scores"))
         if beams.row >= 0:
