@@ -90,7 +90,11 @@ class AttentionSearch:
         first_row = torch.arange(batch, device=device).unsqueeze(1) * size
         for number in range(int(limits_B.max()) if batch else 0):
             log_probs_NV, state = self.decoder.search_step(frames, labels_N, state)
-            log_probs_NV = self.fused.add((1 - self.ctc_weight) * log_probs_NV, fused)
+            if self.ctc_weight:
+                impossible = log_probs_NV == DEAD  # blank: 0 times -inf is not -inf
+                log_probs_NV = (1 - self.ctc_weight) * log_probs_NV
+                log_probs_NV = log_probs_NV.masked_fill(impossible, DEAD)
+            log_probs_NV = self.fused.add(log_probs_NV, fused)
             vocabulary = log_probs_NV.size(1)
             main = main_BK.unsqueeze(2) + log_probs_NV.view(batch, size, vocabulary)
             total = main
@@ -133,6 +137,9 @@ class AttentionSearch:
     def _results(steps: Steps, scores_BK, end: int) -> List[List[BeamEntry]]:
         found = entries_of(steps.paths(), scores_BK, blank=0)
         return [
-            [entry._replace(labels=[k for k in entry.labels if k != end]) for entry in x]
+            [
+                entry._replace(labels=[k for k in entry.labels if k != end])
+                for entry in x
+            ]
             for x in found
         ]

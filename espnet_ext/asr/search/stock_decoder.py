@@ -51,8 +51,12 @@ class StockTransducer:
             vectors = decoder.embed.weight if number == 0 else None
             cell = LstmCell(layer.weight_ih_l0, layer.weight_hh_l0, bias_G, vectors)
             self.cells.append(cell)
-        self.project = RowProduct(joint_network.lin_dec.weight, joint_network.lin_dec.bias)
-        self.output = RowProduct(joint_network.lin_out.weight, joint_network.lin_out.bias)
+        self.project = RowProduct(
+            joint_network.lin_dec.weight, joint_network.lin_dec.bias
+        )
+        self.output = RowProduct(
+            joint_network.lin_out.weight, joint_network.lin_out.bias
+        )
 
     def project_frames(self, frames_BTD: torch.Tensor) -> torch.Tensor:
         """Encoder output to [B, T, J], which the searches take."""

@@ -184,9 +184,7 @@ class TimeSyncSearch:
     def start(self, batch: int, device: torch.device) -> Beam:
         """Beams before the first frame: the empty hypothesis and empty places."""
         size = self.beam_size
-        scores = torch.full(
-            (batch, size), DEAD, dtype=torch.float64, device=device
-        )
+        scores = torch.full((batch, size), DEAD, dtype=torch.float64, device=device)
         scores[:, 0] = 0.0
         zeros = torch.zeros(batch, size, dtype=torch.long, device=device)
         return Beam(
