@@ -116,7 +116,7 @@ def ratios(rows: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
     """How many times faster ours is, for each goal and number of threads."""
     found = {(r["name"], r["batch"], r["beam"], r["threads"]): r["rtf"] for r in rows}
     results = []
-    for threads in sorted({r["threads"] for r in rows}):
+    for threads in sorted({r["threads"] for r in rows if r["threads"]}):
         for (name, batch, beam), (other, other_beam), goal in GOALS:
             mine = found.get((name, batch, beam, threads))
             theirs = found.get((other, 1, other_beam, threads))
