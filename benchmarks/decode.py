@@ -168,8 +168,8 @@ def benchmark(args: argparse.Namespace) -> int:
         "weights": f"random; output times {cases.PEAKY}, embedding times "
         f"{cases.EMBEDDING}, bias of blank for {cases.LABELS_PER_FRAME} labels a frame",
         "rtf": f"shortest of {args.repeats} runs, wall time over audio time",
-        "whole": f"{CONFIG.name} with 500 outputs on {2 * sum(cases.AUDIO_S)} s of noise",
-        "matrix products of ours": "those of the same search, with nothing between them",
+        "whole": f"{CONFIG.name}, 500 outputs, {2 * sum(cases.AUDIO_S)} s of noise",
+        "matrix products of ours": "those of the same search alone",
     }
     goals = ratios(rows)
     with atomic_write(args.json) as file:

@@ -5,8 +5,9 @@
 
 ``--beams`` decodes and scores all sets with each beam size. ``--segments`` is the
 robustness to longer recordings: sets in which so many consecutive segments of a side
-are joined (``--concat`` of the data preparation makes them). All other options are those
-of run.sh; the model must be trained. What was decoded before is not decoded again.
+are joined (``--concat`` of the data preparation makes them). All other options are
+those of run.sh; the model must be trained. What was decoded before is not decoded
+again.
 
 Source: reference/recognition.md 5.
 """

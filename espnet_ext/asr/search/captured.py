@@ -1,8 +1,9 @@
 """Frames of a search in fixed memory, on a GPU as one captured graph.
 
-A frame of the search is some sixty small operations, which a GPU starts more slowly than
-it computes. Captured once, they are started together. Nothing in a frame may ask the GPU
-for a value, so that language models which keep states in Python are not possible.
+A frame of the search is some sixty small operations, which a GPU starts more slowly
+than it computes. Captured once, they are started together. Nothing in a frame may ask
+the GPU for a value, so that language models which keep states in Python are not
+possible.
 
 On a CPU the same code runs without a graph; this is what the tests see.
 """

@@ -1,8 +1,8 @@
 """What the searches ask of a decoder and of a language model: the only place.
 
-A batch of B sequences with K hypotheses each is N = B K rows; the hypotheses of sequence
-b are rows b K to b K + K - 1. A state is a tuple of tensors (or of such tuples) whose
-first axis is N, and nothing else, so that any code can select rows of it.
+A batch of B sequences with K hypotheses each is N = B K rows; the hypotheses of
+sequence b are rows b K to b K + K - 1. A state is a tuple of tensors (or of such
+tuples) whose first axis is N, and nothing else, so that any code can select rows of it.
 """
 
 # Dimensions: B batch, K hypotheses of a sequence, N = B K rows, R projected frame,

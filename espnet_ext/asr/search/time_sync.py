@@ -129,9 +129,9 @@ class TimeSyncSearch:
         """Search through projected frames [B, T, R] of which lengths [B] are valid.
 
         Returns:
-            For each sequence at most K entries, best first. Scores are log-probabilities
-            summed over frames (without length normalisation), plus the weighted scores
-            of the language models.
+            For each sequence at most K entries, best first. Scores are
+            log-probabilities summed over frames (without length normalisation), plus
+            the weighted scores of the language models.
         """
         return self._search(am_BTR, lengths_B, False)[0]
 
