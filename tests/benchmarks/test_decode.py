@@ -27,11 +27,13 @@ def test_greedy_search_of_espnet_and_ours_find_the_same(model):
 
 
 def test_torchaudio_is_given_the_same_scores(model):
-    """Of labels 2, 4 after the begin, with all ids moved by one: it wants blank
-    last.""" adapter = decode_cases._TorchaudioModel(model) decoder =
-    StockTransducer(model.decoder, model.joint) frame = model.frames[:1, :1] state, rows
-    = decoder.search_start(1), torch.zeros(1, dtype=torch.long) theirs = None with
-    torch.no_grad():
+    """After labels 2, 4; all ids are moved by one, as it wants blank last."""
+    adapter = decode_cases._TorchaudioModel(model)
+    decoder = StockTransducer(model.decoder, model.joint)
+    frame = model.frames[:1, :1]
+    state, rows = decoder.search_start(1), torch.zeros(1, dtype=torch.long)
+    theirs = None
+    with torch.no_grad():
         for label in (0, 2, 4):
             if label:
                 state = decoder.search_advance(state, rows, torch.tensor([label]))
