@@ -43,8 +43,7 @@ class FusionOptions:
         ngram_file: ARPA file, added.
         ilm_type: Estimate of the internal language model: zero, average, mini_lstm or
             hat (see ``asr.search.internal_lm``).
-        ilm_file: What the last command ``espnet_ext.bin.internal_lm`` wrote, for average
-            and mini_lstm.
+        ilm_file: What ``espnet_ext.bin.internal_lm`` wrote, for average and mini_lstm.
         source_lm_train_config, source_lm_file: A language model of the transcripts.
         source_ngram_file: An n-gram of the transcripts.
         penalty: Reward for each label (ESPnet's name), negative to make texts shorter.
@@ -84,21 +83,22 @@ class FusionOptions:
         return cls(**{name: values[name] for name in names & set(values)})
 
 
+# names in full: recipe.config finds the valid keys by reading this text
 OPTION_HELP = {
-    "lm_train_config": "configuration of a language model of ESPnet",
-    "lm_file": "its weights",
-    "lm_weight": "weight of its scores",
-    "ngram_file": "n-gram as ARPA file",
-    "ngram_weight": "weight of its scores",
-    "ilm_type": "internal language model to subtract: zero, average, mini_lstm, hat",
-    "ilm_file": "for average and mini_lstm: file of espnet_ext.bin.internal_lm",
-    "ilm_weight": "its scores are subtracted with this weight",
-    "source_lm_train_config": "language model of the transcripts (density ratio)",
-    "source_lm_file": "its weights",
-    "source_lm_weight": "its scores are subtracted with this weight",
-    "source_ngram_file": "n-gram of the transcripts as ARPA file (LODR)",
-    "source_ngram_weight": "its scores are subtracted with this weight",
-    "penalty": "reward for every label",
+    "--lm_train_config": "configuration of a language model of ESPnet",
+    "--lm_file": "its weights",
+    "--lm_weight": "weight of its scores",
+    "--ngram_file": "n-gram as ARPA file",
+    "--ngram_weight": "weight of its scores",
+    "--ilm_type": "internal language model to subtract: zero, average, mini_lstm, hat",
+    "--ilm_file": "for average and mini_lstm: file of espnet_ext.bin.internal_lm",
+    "--ilm_weight": "its scores are subtracted with this weight",
+    "--source_lm_train_config": "language model of the transcripts (density ratio)",
+    "--source_lm_file": "its weights",
+    "--source_lm_weight": "its scores are subtracted with this weight",
+    "--source_ngram_file": "n-gram of the transcripts as ARPA file (LODR)",
+    "--source_ngram_weight": "its scores are subtracted with this weight",
+    "--penalty": "reward for every label",
 }
 
 
@@ -113,7 +113,7 @@ def add_fusion_options(parser: argparse.ArgumentParser) -> None:
                 f"--{field.name}",
                 type=kind,
                 default=field.default,
-                help=OPTION_HELP[field.name],
+                help=OPTION_HELP[f"--{field.name}"],
             )
 
 

@@ -15,6 +15,7 @@ from espnet_ext.asr.encoder.conformer_layer import ConformerLayer, LayerOptions
 from espnet_ext.asr.encoder.frontends import build_frontend
 from espnet_ext.asr.encoder.growth import GrowthOptions, Stage, stages_of
 from espnet_ext.asr.encoder.self_attention import AttentionOptions
+from espnet_ext.errors import OptionError
 from espnet_ext.layers.chunking import TAILS, Chunking
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.growing import (
@@ -198,6 +199,7 @@ class StagedConformerEncoder(AbsEncoder):
         if chunk_size is not None:
             self.chunking = Chunking(chunk_size, chunk_stride or chunk_size, chunk_tail)
         self.chunk_only_longer = chunk_only_longer
+        self.chunked_evaluation = False
         self.weight_noise_std = weight_noise_std
         self.weight_dropout = weight_dropout
         self.noise_generator: Optional[torch.Generator] = None
@@ -304,9 +306,25 @@ class StagedConformerEncoder(AbsEncoder):
         y = outputs[0][1]
         return ((y, outputs[1:]) if aux_layers else y), lengths, None
 
+    def chunk_in_evaluation(self) -> None:
+        """Cut all sequences into the windows of training also in evaluation.
+
+        Raises:
+            OptionError: The encoder was trained without windows.
+        """
+        if self.chunking is None:
+            raise OptionError(
+                "the encoder was trained without windows",
+                where="encoder_conf",
+                expected="chunk_size",
+            )
+        self.chunked_evaluation = True
+
     def _cuts(self, frames: int) -> bool:
-        if self.chunking is None or not self.training:
+        if self.chunking is None:
             return False
+        if not self.training:
+            return self.chunked_evaluation
         return not self.chunk_only_longer or frames > self.chunking.size
 
     def _conformer(
