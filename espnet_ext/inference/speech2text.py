@@ -12,7 +12,8 @@ from espnet2.asr.transducer.beam_search_transducer import Hypothesis
 from espnet2.bin import asr_inference as stock
 from espnet2.torch_utils.device_funcs import to_device
 
-from espnet_ext.asr.search.time_sync import BeamEntry, TimeSyncSearch
+from espnet_ext.asr.search.beam import BeamEntry
+from espnet_ext.asr.search.time_sync import TimeSyncSearch
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import AudioError, OptionError, ToolMissingError
 from espnet_ext.inference.fusion import FusionOptions, build_scorers
@@ -66,10 +67,7 @@ class SearchAdapter:
     ) -> List[List[Hypothesis]]:
         """N-best hypotheses of each utterance of a batch."""
         blank = self.search.decoder.blank_id
-        beams = [
-            self.search(am_TR[:length])
-            for am_TR, length in zip(am_BTR, lengths_B.tolist())
-        ]
+        beams = self.search(am_BTR, lengths_B)
         return [
             [
                 BeamHypothesis(

@@ -289,6 +289,9 @@ class StagedConformerEncoder(AbsEncoder):
                 weights,
                 (xs_pad, ilens, prev_states, aux_layers, False),
             )
+        if self.chunked_evaluation and not self.training:
+            # so that windows of SAME padding begin where those of a stream do
+            xs_pad = F.pad(xs_pad, (0, 0, 0, -xs_pad.size(1) % self.frontend.reduction))
         x, lengths = self.frontend(xs_pad, ilens)
         frames = x.size(1)
         if self._cuts(frames):
@@ -319,6 +322,11 @@ class StagedConformerEncoder(AbsEncoder):
                 expected="chunk_size",
             )
         self.chunked_evaluation = True
+
+    def encode_window(self, x_BWF: torch.Tensor) -> torch.Tensor:
+        """Output [B, W, D] of the layers for one window of the frontend's frames."""
+        y = self._conformer(x_BWF, None, ())[0][1]
+        return F.pad(y, (0, self.model_size - y.size(2)))
 
     def _cuts(self, frames: int) -> bool:
         if self.chunking is None:

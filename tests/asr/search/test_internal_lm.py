@@ -140,21 +140,26 @@ def test_a_batch_of_hypotheses_scores_as_one_by_one(kind):
     assert nll.tolist() == pytest.approx([-x for x in expected], abs=1e-5)
 
 
+def beam(decoder, am_TR, size, scorers=()):
+    search = TimeSyncSearch(decoder, size, scorers=scorers)
+    return search(am_TR.unsqueeze(0), torch.tensor([len(am_TR)]))[0]
+
+
 def test_weight_zero_changes_nothing_bit_for_bit():
     decoder, am_TR = toy(3)
     frame = FixedFrame(zero_frame(decoder, ENCODER))
     pairs = [(InternalLmScorer(InternalLm(decoder, frame)), 0.0)]
     pairs.append((LengthScorer(VOCABULARY), 0.0))
-    fused = TimeSyncSearch(decoder, 3, scorers=pairs)(am_TR)
-    assert fused == TimeSyncSearch(decoder, 3)(am_TR)
+    fused = beam(decoder, am_TR, 3, pairs)
+    assert fused == beam(decoder, am_TR, 3)
 
 
 def test_a_length_reward_adds_its_weight_for_every_label():
     decoder, am_TR = toy(1)
-    plain = TimeSyncSearch(decoder, 5000)(am_TR)
+    plain = beam(decoder, am_TR, 5000)
     score_of = {tuple(entry.labels): entry.score for entry in plain}
     pairs = [(LengthScorer(VOCABULARY), 0.7)]
-    for entry in TimeSyncSearch(decoder, 5000, scorers=pairs)(am_TR):
+    for entry in beam(decoder, am_TR, 5000, pairs):
         expected = score_of[tuple(entry.labels)] + 0.7 * len(entry.labels)
         assert entry.score == pytest.approx(expected, abs=1e-4)
 
@@ -163,11 +168,11 @@ def test_the_internal_lm_subtracts_its_score_of_each_label_sequence():
     decoder, am_TR = toy(2)
     frame = FixedFrame(zero_frame(decoder, ENCODER))
     scorer = InternalLmScorer(InternalLm(decoder, frame))
-    plain = TimeSyncSearch(decoder, 5000)(am_TR)
+    plain = beam(decoder, am_TR, 5000)
     score_of = {tuple(entry.labels): entry.score for entry in plain}
     sequences = list(score_of)
     ilm = dict(zip(sequences, sequence_scores(scorer, sequences)))
-    for entry in TimeSyncSearch(decoder, 5000, scorers=[(scorer, -0.6)])(am_TR):
+    for entry in beam(decoder, am_TR, 5000, [(scorer, -0.6)]):
         labels = tuple(entry.labels)
         expected = score_of[labels] - 0.6 * ilm[labels]
         assert entry.score == pytest.approx(expected, abs=2e-4)
