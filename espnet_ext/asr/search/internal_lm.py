@@ -151,7 +151,11 @@ def _stack(states: Sequence[State]) -> State:
 
 
 class InternalLmScorer:
-    """InternalLm as a LabelScorer; give it a negative weight."""
+    """InternalLm as a LabelScorer; give it a negative weight.
+
+    <sos/eos>, which no transducer emits, has score 0: its probability is next to
+    nothing, and to subtract the logarithm of that would be a large reward.
+    """
 
     def __init__(self, internal_lm: InternalLm):
         self.internal_lm = internal_lm.eval()
@@ -173,6 +177,7 @@ class InternalLmScorer:
         device = self.decoder.embedding.device
         labels_E1 = torch.tensor(labels, device=device).unsqueeze(1)
         scores_E1V, state = self.internal_lm.run(labels_E1, state)
+        scores_E1V[..., self.decoder.bos_id] = 0.0
         rows = [
             tuple(tuple(x[:, e : e + 1] for x in part) for part in state)
             for e in range(len(labels))
