@@ -7,12 +7,19 @@ first axis is N, and nothing else, so that any code can select rows of it.
 
 # Dimensions: B batch, K hypotheses of a sequence, N = B K rows, R projected frame,
 #             V vocabulary with blank
-from typing import Any, Protocol, Tuple
+from typing import Any, Protocol, Tuple, Union
 
 import torch
 
 State = Any  # nested tuples of tensors [N, ...]
 BOS_MODES = ("run", "skip")
+
+
+def check_bos(bos: Union[str, int], vocab_size: int) -> None:
+    """Raise ValueError if ``bos`` is neither a mode nor a label's id."""
+    is_label = isinstance(bos, int) and 0 < bos < vocab_size
+    if bos not in BOS_MODES and not is_label:
+        raise ValueError(f"bos {bos!r}: expected one of {BOS_MODES} or a label's id")
 
 
 class SearchDecoder(Protocol):
@@ -30,13 +37,14 @@ class SearchDecoder(Protocol):
     vocab_size: int
     frame_dependent: bool
 
-    def search_start(self, batch: int, bos: str) -> State:
+    def search_start(self, batch: int, bos: Union[str, int]) -> State:
         """State of ``batch`` rows before the first frame.
 
         Args:
             batch: Number of rows.
             bos: ``run``: BOS is fed as in training; ``skip``: the prediction network
-                is not run before the first label and contributes zero.
+                is not run before the first label and contributes zero; a label's id:
+                it is fed in the place of BOS.
         """
 
     def search_scores(

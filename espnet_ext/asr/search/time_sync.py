@@ -20,10 +20,10 @@ import torch
 
 from espnet_ext.asr.search.beam import BeamEntry, Steps, entries_of
 from espnet_ext.asr.search.interface import (
-    BOS_MODES,
     SearchDecoder,
     SearchScorer,
     State,
+    check_bos,
     map_state,
 )
 from espnet_ext.asr.search.label_scorer import FusedScores, LabelScorer
@@ -65,7 +65,8 @@ class TimeSyncSearch:
         recombination: ``none``, or ``sum`` / ``max`` of the paths that are the same.
         bos: ``run`` feeds BOS to the prediction network before the first frame, as in
             training. ``skip`` (the 2022 experiments) does not run it before the first
-            label: its contribution is zero and it never sees BOS.
+            label: its contribution is zero and it never sees BOS. The id of a label
+            (2020: the first one): that label is fed in the place of BOS.
         scorers: Language models with their weights (shallow fusion); their scores are
             added where a label is emitted. Those of weight 0 are left out.
         recombine_by: ``labels``, or ``text`` (2020): word pieces joined at ``@@``.
@@ -82,7 +83,7 @@ class TimeSyncSearch:
         decoder: SearchDecoder,
         beam_size: int = 12,
         recombination: str = "sum",
-        bos: str = "run",
+        bos: Union[str, int] = "run",
         scorers: Sequence[Tuple[Union[SearchScorer, LabelScorer], float]] = (),
         recombine_by: str = "labels",
         recombine_at_end: str = "all",
@@ -94,12 +95,12 @@ class TimeSyncSearch:
             raise ValueError(f"beam_size {beam_size}: expected at least 1")
         for name, value, known in (
             ("recombination", recombination, RECOMBINATIONS),
-            ("bos", bos, BOS_MODES),
             ("recombine_by", recombine_by, KEYS),
             ("recombine_at_end", recombine_at_end, ENDS),
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: expected one of {known}")
+        check_bos(bos, decoder.vocab_size)
         self.surface = None
         if recombine_by == "text" and recombination != "none":
             if token_list is None:
@@ -156,35 +157,34 @@ class TimeSyncSearch:
             arcs.append(step.arcs)
             final_BK[:running] = beam.scores
             texts_BK[:running] = beam.texts
+        own_B1 = final_BK.new_tensor(own).clamp(min=1).unsqueeze(1)
         if self.surface is not None:
-            final_BK = self._recombine_at_end(final_BK, texts_BK, own, longest)
+            final_BK = self._recombine_at_end(final_BK, texts_BK, own_B1, longest)
         if self.length_normalization:
-            final_BK = final_BK / final_BK.new_tensor(own).clamp(min=1).unsqueeze(1)
+            final_BK = final_BK / own_B1
         back = torch.argsort(order)
         if with_arcs:
             made = Lattice.of_batch(arcs, lengths, self.beam_size)
             return None, [made[i] for i in back.tolist()]
-        places_BK = None
-        if self.surface is None or self.recombine_at_end == "all":
-            final_BK, places_BK = final_BK.sort(dim=1, descending=True, stable=True)
-            places_BK = places_BK.cpu()
-        paths_BKT = steps.paths(places_BK)
+        final_BK, places_BK = final_BK.sort(dim=1, descending=True, stable=True)
+        paths_BKT = steps.paths(places_BK.cpu())
         found = entries_of(paths_BKT, final_BK, self.decoder.blank_id)
         return [found[i] for i in back.tolist()], None
 
-    def _recombine_at_end(self, scores_BK, texts_BK, lengths, longest):
-        merged_BK = merge_groups(texts_BK, scores_BK, self.recombination)
+    def _recombine_at_end(self, scores_BK, texts_BK, lengths_B1, longest):
         if self.recombine_at_end == "all":
-            return merged_BK
-        shorter = torch.tensor([n < longest for n in lengths], device=scores_BK.device)
-        return torch.where(shorter.unsqueeze(1), merged_BK, scores_BK)
+            return merge_groups(texts_BK, scores_BK, self.recombination)
+        scale_B1 = torch.ones_like(lengths_B1)
+        if self.length_normalization:
+            # one step after the end, the original keeps the quotient of score and step
+            scale_B1 = (lengths_B1 + 1) / lengths_B1
+        merged_BK = merge_groups(texts_BK, scores_BK * scale_B1, self.recombination)
+        return torch.where(lengths_B1 < longest, merged_BK / scale_B1, scores_BK)
 
     def start(self, batch: int, device: torch.device) -> Beam:
         """Beams before the first frame: the empty hypothesis and empty places."""
         size = self.beam_size
-        scores = torch.full(
-            (batch, size), DEAD, dtype=torch.float64, device=device
-        )
+        scores = torch.full((batch, size), DEAD, dtype=torch.float64, device=device)
         scores[:, 0] = 0.0
         zeros = torch.zeros(batch, size, dtype=torch.long, device=device)
         return Beam(
