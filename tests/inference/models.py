@@ -74,6 +74,9 @@ def saved_model(folder, encoder=None, spread=4.0, **changed) -> Saved:
         if model.decoder is not None:
             for parameter in model.decoder.parameters():
                 parameter.mul_(spread)
+            joint = getattr(model.decoder, "joint_network", None)
+            if joint is not None:  # whatever the draw: there are labels, and blanks
+                joint.emission_output.bias.fill_(4.0)
     config, weights = folder / "config.yaml", folder / "model.pth"
     config.write_text(yaml.safe_dump(values), encoding="utf-8")
     torch.save(model.state_dict(), weights)

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
+from espnet_ext.asr.encoder.chunked import ChunkedEvaluation
 from espnet_ext.asr.encoder.conformer_layer import ConformerLayer, LayerOptions
 from espnet_ext.asr.encoder.frontends import build_frontend
 from espnet_ext.asr.encoder.growth import GrowthOptions, Stage, stages_of
 from espnet_ext.asr.encoder.self_attention import AttentionOptions
-from espnet_ext.errors import OptionError
 from espnet_ext.layers.chunking import TAILS, Chunking
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.growing import (
@@ -35,7 +35,7 @@ PADDINGS = ("visible", "zero")
 LayerOutputs = List[Tuple[int, torch.Tensor]]
 
 
-class StagedConformerEncoder(AbsEncoder):
+class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
     """Frontend, projection to D, dropout, Conformer layers.
 
     Where the original has a defect, the first of the named values is its behaviour.
@@ -210,7 +210,6 @@ class StagedConformerEncoder(AbsEncoder):
         if chunk_size is not None:
             self.chunking = Chunking(chunk_size, chunk_stride or chunk_size, chunk_tail)
         self.chunk_only_longer = chunk_only_longer
-        self.chunked_evaluation = False
         self.weight_noise_std = weight_noise_std
         self.weight_dropout = weight_dropout
         self.noise_generator: Optional[torch.Generator] = None
@@ -304,10 +303,7 @@ class StagedConformerEncoder(AbsEncoder):
                 weights,
                 (xs_pad, ilens, prev_states, aux_layers, False),
             )
-        if self.chunked_evaluation and not self.training:
-            # so that windows of SAME padding begin where those of a stream do
-            xs_pad = F.pad(xs_pad, (0, 0, 0, -xs_pad.size(1) % self.frontend.reduction))
-        x, lengths = self.frontend(xs_pad, ilens)
+        x, lengths = self.frontend(self._whole_frames(xs_pad), ilens)
         frames = x.size(1)
         if self._cuts(frames):
             chunks = self.chunking.cut(x)
@@ -323,32 +319,6 @@ class StagedConformerEncoder(AbsEncoder):
             outputs = [(number, F.pad(y, (0, missing))) for number, y in outputs]
         y = outputs[0][1]
         return ((y, outputs[1:]) if aux_layers else y), lengths, None
-
-    def chunk_in_evaluation(self) -> None:
-        """Cut all sequences into the windows of training also in evaluation.
-
-        Raises:
-            OptionError: The encoder was trained without windows.
-        """
-        if self.chunking is None:
-            raise OptionError(
-                "the encoder was trained without windows",
-                where="encoder_conf",
-                expected="chunk_size",
-            )
-        self.chunked_evaluation = True
-
-    def encode_window(self, x_BWF: torch.Tensor) -> torch.Tensor:
-        """Output [B, W, D] of the layers for one window of the frontend's frames."""
-        y = self._conformer(x_BWF, None, ())[0][1]
-        return F.pad(y, (0, self.model_size - y.size(2)))
-
-    def _cuts(self, frames: int) -> bool:
-        if self.chunking is None:
-            return False
-        if not self.training:
-            return self.chunked_evaluation
-        return not self.chunk_only_longer or frames > self.chunking.size
 
     def _conformer(
         self,
