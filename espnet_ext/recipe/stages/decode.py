@@ -32,6 +32,11 @@ BEST = "1best_recog"
 RESULTS = ("text", "token", "token_int", "score")
 TIMES = "word_times"  # only of searches that know the frame of each label
 FAILED, FACTS = "failed", "decoding.json"
+# files that a decoding configuration may name
+FUSION_FILES = (
+    *("lm_train_config", "lm_file", "ngram_file", "ilm_file"),
+    *("source_lm_train_config", "source_lm_file", "source_ngram_file"),
+)
 SHOWN_IDS = 5
 LOG_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*?(speech length|best hypo)"
@@ -44,6 +49,8 @@ def units(context: Context) -> List[Unit]:
     config, model, extra = model_files(context)
     extra += ngram_files(context)
     settings = settings_of(options.inference_config, options.inference_args)
+    named = [settings.get(name) for name in FUSION_FILES]
+    extra += [Path(str(file)) for file in named if file]
     settings.update(context.chosen("batch_size", "gpu_inference"))
     made = []
     for name in layout.decode_sets:
