@@ -12,6 +12,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
+from espnet_ext.errors import AudioError
 from espnet_ext.layers.init import glorot_uniform_
 
 REDUCTIONS = ("mean", "sum")
@@ -202,8 +203,16 @@ class EncoderModel(ESPnetASRModel):
     def features(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """What the encoder gets: features [B, T, F] and their lengths."""
+        """What the encoder gets: features [B, T, F] and their lengths.
+
+        Raises:
+            AudioError: All utterances are too short for one frame.
+        """
         features, lengths = self._extract_feats(speech, speech_lengths)
+        if features.size(1) == 0:
+            raise AudioError(
+                f"{int(speech_lengths.max())} samples are too short for one frame"
+            )
         if self.normalize is not None:
             features, lengths = self.normalize(features, lengths)
         if self.specaug is not None and self.training:
