@@ -9,7 +9,6 @@ from espnet_ext.lm.arpa import LOG_10
 from espnet_ext.lm.ngram import EOS
 
 
-
 class KenLmScorer:
     """An n-gram over the recognizer's tokens, read and scored by KenLM.
 

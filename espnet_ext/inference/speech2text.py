@@ -157,7 +157,9 @@ class Speech2Text(stock.Speech2Text):
         self.beam_search_transducer = SearchAdapter(search)
 
     def _can_batch_decode(self) -> bool:
-        return isinstance(self.asr_model, TransducerModel) or super()._can_batch_decode()
+        return (
+            isinstance(self.asr_model, TransducerModel) or super()._can_batch_decode()
+        )
 
     @torch.no_grad()
     def _batch_decode_padded(

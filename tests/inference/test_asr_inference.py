@@ -66,9 +66,7 @@ def test_words_have_the_times_of_their_labels_frames(transducer, scp, tmp_path):
     assert confidence == 1.0  # a beam of one
 
 
-def test_a_broken_file_is_named_and_the_rest_is_decoded(
-    transducer, tmp_path, capsys
-):
+def test_a_broken_file_is_named_and_the_rest_is_decoded(transducer, tmp_path, capsys):
     scp = write_wavs(tmp_path, u1=8000, u2=8000, short=200)
     (tmp_path / "u2.wav").write_bytes(b"no audio")
     out = tmp_path / "out"
@@ -126,7 +124,7 @@ def test_stock_inference_gives_our_greedy_result(frontend, tmp_path):
     search = {"search_type": "default"}
     theirs = stock.Speech2Text(**saved.files(), beam_size=1, transducer_conf=search)
     ours = Speech2Text(**saved.files(), beam_size=1)
-    (_, tokens, labels, _) = theirs(wave)[0]
+    _, tokens, labels, _ = theirs(wave)[0]
     assert labels and (tokens, labels) == ours(wave)[0][1:3]
 
 
