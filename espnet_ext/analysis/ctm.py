@@ -1,10 +1,11 @@
 """Hypotheses as a CTM: words with times, without what no reference should contain.
 
-Where a decoding wrote ``word_times`` (time-synchronous searches), words have the times of
-the frames that emitted them, and posteriors. Otherwise, and in scoring, where the
-original did so, they are spread evenly over the first 90 % of their segment. Letters that training wrote as one word (``u._s.``) become
-the words of the reference (``u. s.``). Two named rules say what is left out besides
-noise tags and ``<unk>``:
+Where a decoding wrote ``word_times`` (time-synchronous searches), words have the times
+of the frames that emitted them, and posteriors. Otherwise, and in scoring, as in the
+original, they are spread evenly over the first 90 % of their segment.
+
+Letters that training wrote as one word (``u._s.``) become the words of the reference
+(``u. s.``). Two named rules say what is left out besides noise tags and ``<unk>``:
 
 - ``kaldi`` (default; Kaldi's and ESPnet's recipes): hesitations and partial words. A
   hesitation is optional in the reference, so one in the hypothesis could only count as

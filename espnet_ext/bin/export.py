@@ -81,9 +81,7 @@ def run(cmd: Optional[Sequence[str]] = None) -> int:
     recognizer = load_recognizer(args.asr_train_config, args.asr_model_file)
     shift = frame_shift(recognizer.model, recognizer.arguments)
     facts = {"tokens": recognizer.tokens, "rate_hz": shift.rate_hz}
-    export_model(
-        recognizer.model, facts, args.output, shift.reduction, args.max_frames
-    )
+    export_model(recognizer.model, facts, args.output, shift.reduction, args.max_frames)
     print(f"{args.output}: exported")
     for wav in args.wav:
         print(f"{wav}: {check(recognizer, args.output, wav, shift.rate_hz)} (as torch)")

@@ -49,7 +49,7 @@ def check_inside(paths: Sequence[Path]) -> None:
             raise MissingInputError("file not found", where=path)
         if here not in path.resolve().parents:
             raise OptionError(
-                "lies outside the current folder, so that it has no name in the archive",
+                "lies outside the current folder and so has no name in the archive",
                 where=path,
                 next_step="run the command in a folder that holds all files",
             )

@@ -2,7 +2,8 @@
 
     python -m espnet_ext.bin.tune_scales --nbest_dir EXP/decode_.../dev \\
         --data_dir data/dev --lm_train_config LM/config.yaml --lm_file LM/ave.pth \\
-        --ilm_type zero --asr_train_config EXP/config.yaml --asr_model_file EXP/ave.pth \\
+        --asr_train_config EXP/config.yaml --asr_model_file EXP/ave.pth \\
+        --ilm_type zero \\
         --grid lm_weight=0:1:0.1 ilm_weight=0:0.6:0.1 penalty=-1,0,1 \\
         --inference_config conf/decode_beam12.yaml --output conf/decode_tuned.yaml
 

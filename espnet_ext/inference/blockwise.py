@@ -1,9 +1,9 @@
 """Runs an operation over a stream piece by piece, with the result of one pass.
 
-The operation turns N input steps into about N / reduction outputs, output j depending on
-the inputs j reduction - left * reduction up to (j + 1 + right) * reduction - 1 alone. Each
-piece is computed together with this context, and outputs that saw the edge of a piece
-are thrown away.
+The operation turns N input steps into about N / reduction outputs, and output j depends
+on the inputs (j - left) reduction up to (j + 1 + right) reduction - 1 alone. Each piece
+is computed together with this context, and outputs that saw the edge of a piece are
+thrown away.
 """
 
 # Dimensions: N inputs, M outputs; the first axis is batch, of size one

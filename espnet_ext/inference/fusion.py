@@ -4,8 +4,8 @@
         - ilm_weight log p_ilm - source_lm_weight log p_source_lm
         - source_ngram_weight log p_source_ngram + penalty * number of labels
 
-The two source models are estimated on the training transcripts: density ratio (McDermott
-et al. 2019, equation 7), and with an n-gram of low order LODR (Zheng et al. 2022).
+The two source models are estimated on the training transcripts: density ratio
+(McDermott et al. 2019), and with an n-gram of low order LODR (Zheng et al. 2022).
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """N-best lists in the folders of ESPnet's inference, with scores of every model.
 
-    OUTPUT/{1,2,..}best_recog/{text,token_int,score}      as asr_inference leaves them
-    DECODED/SET/{text,..} and DECODED/SET/{2,..}best_recog/..  as stage 12 does
+OUTPUT/{1,2,..}best_recog/{text,token_int,score}      as asr_inference leaves them
+DECODED/SET/{text,..} and DECODED/SET/{2,..}best_recog/..  as stage 12 does
 """
 
 # Dimensions: U utterances, N hypotheses of one utterance, K models

@@ -74,7 +74,7 @@ def parse_grid(texts: Sequence[str]) -> Dict[str, List[float]]:
             raise OptionError(
                 f"{text!r} is no grid",
                 where="--grid",
-                expected=f"NAME=FIRST:LAST:STEP or NAME=A,B,C; NAME: {', '.join(SIGNS)}",
+                expected=f"NAME=FIRST:LAST:STEP or NAME=A,B,C of {', '.join(SIGNS)}",
             ) from None
     return grid
 

@@ -102,6 +102,12 @@ class Speech2Text(stock.Speech2Text):
         model = self.asr_model
         if not isinstance(model, (TransducerModel, CtcModel, AttentionModel)):
             return
+        if fusion.ilm_type and not isinstance(model, TransducerModel):
+            raise OptionError(
+                f"ilm_type {fusion.ilm_type} is for full_sum_transducer models",
+                where=asr_train_config,
+                next_step="decode other models without it",
+            )
         if chunked:
             chunk_in_evaluation(model.encoder)
         scorers = build_scorers(
@@ -234,7 +240,7 @@ def _refuse_ours(config, given: Dict[str, Any], chunked: bool, where) -> None:
     named += ["chunked"] if chunked else []
     if named:
         raise OptionError(
-            f"{named[0]} is for full_sum_transducer models",
+            f"{named[0]} is for our own models ({', '.join(OUR_MODELS)})",
             where=where,
             next_step="decode other models without it",
         )

@@ -67,7 +67,9 @@ def emission_frames(symbols: Sequence[int], blank: int = 0) -> List[int]:
     return [frame for frame, symbol in enumerate(symbols) if symbol != blank]
 
 
-def confidences(hypotheses: Sequence[List[str]], scores: Sequence[float]) -> List[float]:
+def confidences(
+    hypotheses: Sequence[List[str]], scores: Sequence[float]
+) -> List[float]:
     """Posterior of each word of the first hypothesis.
 
     Args:

@@ -7,10 +7,10 @@
     export.json    tokens and what the loader has to know
 
 The programs run without ESPnet (``interop.exported`` needs torch alone). Encoders of
-convolutions and attention take any multiple of their time reduction: features are padded
-with zeros to the next one, as those of a stream are (SAME padding places its windows by
-the length, and one program can have but one rule). An LSTM is unrolled into a fixed
-number of frames by torch.export, so that encoders with one are exported for
+convolutions and attention take any multiple of their time reduction: features are
+padded with zeros to the next one, as those of a stream are (SAME padding places its
+windows by the length, and one program can have but one rule). An LSTM is unrolled into
+a fixed number of frames by torch.export, so that encoders with one are exported for
 ``max_frames`` feature frames, and shorter utterances are padded to that.
 """
 

@@ -30,7 +30,12 @@ def packed(tmp_path, monkeypatch):
     options = [
         *("--asr_train_config", "exp/asr_tiny/config.yaml"),
         *("--asr_model_file", "exp/asr_tiny/model.pth"),
-        *("--results", "exp/asr_tiny/RESULTS.md", "--option", "exp/asr_tiny/RESULTS.md"),
+        *(
+            "--results",
+            "exp/asr_tiny/RESULTS.md",
+            "--option",
+            "exp/asr_tiny/RESULTS.md",
+        ),
         *("--data_note", "Made-up noise.", "--outpath", "exp/asr_tiny/tiny.zip"),
     ]
     assert pack.main(options) == 0
@@ -92,5 +97,7 @@ def test_importing_the_package_is_light():
         "assert 'torch' not in sys.modules and 'espnet2' not in sys.modules\n"
         "assert not hasattr(espnet_ext, 'speech2text')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

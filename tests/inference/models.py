@@ -46,7 +46,7 @@ class Saved(NamedTuple):
 
 
 def saved_model(folder, encoder=None, spread=4.0, **changed) -> Saved:
-    """Configuration and weights; the decoder's are scaled so that labels are emitted."""
+    """Configuration and weights; the decoder's are scaled, so that it emits labels."""
     folder = Path(folder)
     arguments = TransducerTask.get_parser().parse_args(
         ["--output_dir", str(folder), "--token_type", "char"]

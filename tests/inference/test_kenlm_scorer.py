@@ -40,9 +40,7 @@ class Model:
         return score / LOG_10
 
 
-def test_scores_are_natural_logarithms_of_the_same_probabilities(
-    tmp_path, monkeypatch
-):
+def test_scores_are_natural_logarithms_of_the_same_probabilities(tmp_path, monkeypatch):
     ngram(tmp_path / "3gram.arpa", order=3)
     binary = tmp_path / "3gram.bin"
     (tmp_path / "3gram.arpa").rename(binary)

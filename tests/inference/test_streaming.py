@@ -58,7 +58,10 @@ CONFIGURATIONS = [
     {"chunk_size": 50, "chunk_tail": "covered"},
     {"chunk_size": 5, "padding": "visible"},
     {"chunk_size": 4, "frontend": {"type": "strided_conv", "conv_channels": [2, 2, 3]}},
-    {"chunk_size": 4, "frontend": {"type": "swish_conv", "conv_channels": [2, 2, 2, 3]}},
+    {
+        "chunk_size": 4,
+        "frontend": {"type": "swish_conv", "conv_channels": [2, 2, 2, 3]},
+    },
 ]
 
 

@@ -82,11 +82,14 @@ def test_the_command_exports_and_compares_and_the_loader_needs_no_espnet(
         "import sys, soundfile, torch\n"
         "from espnet_ext.interop.exported import ExportedRecognizer\n"
         f"recognizer = ExportedRecognizer({str(out)!r})\n"
-        f"samples = torch.from_numpy(soundfile.read({str(wav)!r}, dtype='float32')[0])\n"
+        f"audio = soundfile.read({str(wav)!r}, dtype='float32')[0]\n"
+        "samples = torch.from_numpy(audio)\n"
         "print(recognizer.text(recognizer(samples)))\n"
         "assert not any(name.startswith('espnet2') for name in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert text and done.stdout.strip() == text
 

@@ -91,7 +91,9 @@ def test_both_language_models_are_made_and_used_in_decoding(recipe, capfd):
     total = math.log(facts["dev_perplexity"]) * (facts["dev_tokens"] + len(dev))
     per_word = math.exp(total / (words + len(dev)))
     assert facts["dev_perplexity_word"] == pytest.approx(per_word)
-    (value, by_word) = re.findall(r"perplexity +([\d.]+) a token, ([\d.]+) a word", screen)[0]
+    value, by_word = re.findall(
+        r"perplexity +([\d.]+) a token, ([\d.]+) a word", screen
+    )[0]
     assert float(value) > 1 and float(by_word) > float(value)
     (log,) = layout.decode_dir.glob("logdir/asr_inference.1.log")
     command = read_lines(log)[0]

@@ -114,7 +114,9 @@ class ConvFrontend(torch.nn.Module):
         before = after = 0
         step = 1
         for layer in self.specifications:
-            left, right = same_padding(layer.time_stride, layer.kernel, layer.time_stride)
+            left, right = same_padding(
+                layer.time_stride, layer.kernel, layer.time_stride
+            )
             before += step * left
             after += step * right
             step *= layer.time_stride

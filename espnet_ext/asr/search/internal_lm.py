@@ -81,7 +81,7 @@ class MiniLstm(torch.nn.Module):
     def forward(
         self, labels_BN: torch.Tensor, vectors: torch.Tensor, state: Optional[State]
     ) -> Tuple[torch.Tensor, State]:
-        """[B, N, R] after each of N labels with embedding ``vectors``, and the state."""
+        """[B, N, R] after each of N labels with these embeddings, and the state."""
         outputs, state = self.lstm(vectors, state or None)
         return self.output(outputs), state
 

@@ -135,7 +135,9 @@ def errors(decoder, scorers, count=150):
     am = decoder.joint_network.project_frames(frames_of(labels, generator)).detach()
     search = TimeSyncSearch(decoder, 6, scorers=scorers)
     wrong = 0
-    for beam, expected in zip(search(am, torch.full((count,), FRAMES)), labels.tolist()):
+    for beam, expected in zip(
+        search(am, torch.full((count,), FRAMES)), labels.tolist()
+    ):
         found = beam[0].labels
         wrong += abs(len(found) - LENGTH)
         wrong += sum(a != b for a, b in zip(found, expected))
