@@ -43,7 +43,7 @@ NOT_EQUAL = {
     "ctc_conformer_e15": "ctc_4 contradicts the file's own arrays, see test_conformer",
 }
 # kinds without a comparison of their own yet
-PENDING = {"newbob", "traj_conformer_bn", "traj_start", "recog_att", "recog_orig"}
+PENDING = {"newbob", "traj_conformer_bn", "traj_start"}
 
 
 def test_no_file_of_the_original_is_left_out():
