@@ -191,9 +191,9 @@ class EncoderModel(ESPnetASRModel):
                 exists = head is None or int(head[1]) in self.ctc_heads.active_layers(
                     stage.layers
                 )
-                if parameters[name].is_meta or not exists:
-                    continue
                 columns = axis.index(stage.sizes())
+                if parameters[name].is_meta or not exists or len(columns) == axis.size:
+                    continue
                 rows, inputs = parameters[name].size(0), len(columns)
                 drawn = torch.empty(rows, inputs)
                 glorot_uniform_(drawn, inputs, rows)

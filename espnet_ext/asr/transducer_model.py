@@ -92,8 +92,21 @@ class TransducerModel(EncoderModel):
         self._follow_growth()
         return result
 
+    def set_epoch(self, epoch: int) -> None:
+        """See EncoderModel."""
+        super().set_epoch(epoch)
+        self._follow_growth()
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """See EncoderModel; a search may be built before the first utterance."""
+        result = super().load_state_dict(state_dict, strict=strict, assign=assign)
+        self._follow_growth()
+        return result
+
     def _follow_growth(self) -> None:
         size = None
+        if not hasattr(self.joint_network, "use_frame_size"):
+            return  # a joint for encoders whose unused features are zero
         if getattr(self.encoder, "growth_copy", None) == "blocks":
             used = self.encoder.stage.sizes()["frames"]
             size = used if used < self.encoder.output_size() else None
@@ -103,8 +116,9 @@ class TransducerModel(EncoderModel):
         """See EncoderModel."""
         self._follow_growth()
         masks = super().used_entries()
-        for name, mask in self.joint_network.used_entries().items():
-            masks[f"decoder.joint_network.{name}"] = mask
+        if hasattr(self.joint_network, "used_entries"):
+            for name, mask in self.joint_network.used_entries().items():
+                masks[f"decoder.joint_network.{name}"] = mask
         return masks
 
     def encode(

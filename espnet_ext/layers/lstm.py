@@ -50,7 +50,7 @@ class Lstm(GrowingModule):
             "weight_hh": (gates, Axis(hidden_kind, hidden_size)),
             "bias": (gates,),
         }
-        self.initialise([{}])
+        self.initialise([])
 
     def initialise(self, stages: Sequence[Sizes]) -> None:
         """Both matrices Glorot uniform, with the limit of the first stage that uses an

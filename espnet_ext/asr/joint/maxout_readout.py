@@ -120,7 +120,8 @@ class MaxoutReadout(torch.nn.Module):
         """
         self.frame_size = size
 
-    def _readout_weights(self) -> Tuple[torch.Tensor, torch.Tensor]:
+    def readout_weights(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Matrices in use for frames and for the prediction network."""
         am, lm = self.readout_am.weight, self.readout_lm.weight
         if self.frame_size is None:
             return am, lm
@@ -159,12 +160,12 @@ class MaxoutReadout(torch.nn.Module):
         if self.attention is not None:
             context = self.attention(frames_BTD, lengths_B, self.frame_size)
             frames_BTD = torch.cat([frames_BTD, context], dim=2)
-        weight, _ = self._readout_weights()
+        weight, _ = self.readout_weights()
         return F.linear(self.am_dropout(frames_BTD), weight) + self.readout_bias
 
     def project_prediction(self, prediction: torch.Tensor) -> torch.Tensor:
         """Prediction network output [..., H] to [..., R]."""
-        _, weight = self._readout_weights()
+        _, weight = self.readout_weights()
         return F.linear(self.lm_dropout(prediction), weight)
 
     def logits(

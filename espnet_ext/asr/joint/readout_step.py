@@ -25,7 +25,8 @@ class ReadoutStep:
             torch.cat([layer.weight for layer in outputs]),
             torch.cat([layer.bias for layer in outputs]),
         )
-        self.project = RowProduct(joint.readout_lm.weight)
+        self.project = RowProduct(joint.readout_weights()[1])
+        self.misplaced = joint.blank_column == "misplaced"
 
     def __call__(self, frames_BR: torch.Tensor, lm_NR: torch.Tensor) -> torch.Tensor:
         """Log-probabilities [N, V], blank first; N / B adjacent rows share a frame."""
@@ -38,4 +39,6 @@ class ReadoutStep:
         scores_NV = scores_NV.log_softmax(1)
         scores_NV += F.logsigmoid(emission_N).unsqueeze(1)
         scores_NV[:, 0] = F.logsigmoid(-emission_N)
+        if self.misplaced:
+            scores_NV[:, [0, -1]] = scores_NV[:, [-1, 0]]
         return scores_NV

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from espnet_ext.asr.joint.maxout_readout import MaxoutReadout
+from espnet_ext.asr.joint.readout_step import ReadoutStep
 from tests.asr.tiny import tiny_batch, tiny_model
 
 
@@ -33,6 +34,21 @@ def test_the_loss_with_a_misplaced_blank_is_that_of_its_log_probabilities():
     torch.testing.assert_close(nll[0], -paths.log())
     loss, _, _ = model(**tiny_batch())
     assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("column", ["matching", "misplaced"])
+@pytest.mark.parametrize("frames_in_use", [None, 2])
+def test_the_step_of_a_search_is_the_same_function(column, frames_in_use):
+    torch.manual_seed(0)
+    attention = {"key_size": 3}
+    joint = MaxoutReadout(5, 4, 3, 6, attention=attention, blank_column=column).eval()
+    joint.use_frame_size(frames_in_use)
+    step = ReadoutStep(joint)
+    with torch.no_grad():
+        am = joint.project_frames(torch.randn(1, 1, 4))[:, 0]
+        prediction = torch.randn(2, 3)
+        expected = joint(am, joint.project_prediction(prediction))
+        torch.testing.assert_close(step(am, step.project(prediction)), expected)
 
 
 def test_a_single_matrix_is_drawn_with_the_limit_of_all_its_inputs():
