@@ -8,12 +8,11 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 import torch
 import yaml
-from espnet2.asr.transducer.beam_search_transducer import Hypothesis
 from espnet2.bin import asr_inference as stock
 from espnet2.torch_utils.device_funcs import to_device
 
-from espnet_ext.asr.search.beam import BeamEntry
-from espnet_ext.asr.search.time_sync import TimeSyncSearch
+from espnet_ext.asr.attention_model import AttentionModel
+from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import AudioError, OptionError, ToolMissingError
 from espnet_ext.inference.fusion import FusionOptions, build_scorers
@@ -21,6 +20,12 @@ from espnet_ext.inference.latency import (
     FrameShift,
     chunk_in_evaluation,
     frame_shift,
+)
+from espnet_ext.inference.model_search import (
+    OUR_MODELS,
+    BeamHypothesis,
+    SearchAdapter,
+    build_search,
 )
 from espnet_ext.inference.word_times import (
     TimedWord,
@@ -40,54 +45,14 @@ def _is_ours(asr_train_config) -> bool:
     if not asr_train_config:
         return False
     text = Path(asr_train_config).read_text(encoding="utf-8")
-    return yaml.safe_load(text).get("model") == "full_sum_transducer"
-
-
-@dataclasses.dataclass
-class BeamHypothesis(Hypothesis):
-    """A hypothesis that knows its path and, if it is the best, the whole beam."""
-
-    symbols: List[int] = dataclasses.field(default_factory=list)
-    beam: Sequence[BeamEntry] = ()
-
-
-class SearchAdapter:
-    """Our search in the place of ESPnet's BeamSearchTransducer."""
-
-    def __init__(self, search: TimeSyncSearch):
-        self.search = search
-
-    def __call__(self, enc_out: torch.Tensor) -> List[Hypothesis]:
-        """N-best hypotheses, best first, for projected frames [T, R]."""
-        lengths = torch.tensor([len(enc_out)])
-        return self.batch(enc_out.unsqueeze(0), lengths)[0]
-
-    def batch(
-        self, am_BTR: torch.Tensor, lengths_B: torch.Tensor
-    ) -> List[List[Hypothesis]]:
-        """N-best hypotheses of each utterance of a batch."""
-        blank = self.search.decoder.blank_id
-        beams = self.search(am_BTR, lengths_B)
-        return [
-            [
-                BeamHypothesis(
-                    score=entry.score,
-                    yseq=[blank, *entry.labels],
-                    dec_state=None,
-                    symbols=entry.symbols,
-                    beam=beam if rank == 0 else (),
-                )
-                for rank, entry in enumerate(beam)
-            ]
-            for beam in beams
-        ]
+    return yaml.safe_load(text).get("model") in OUR_MODELS
 
 
 class Speech2Text(stock.Speech2Text):
-    """ESPnet's Speech2Text; transducers with our decoder use TimeSyncSearch.
+    """ESPnet's Speech2Text; our models use our batched searches.
 
     Args:
-        transducer_conf: Options of TimeSyncSearch (``recombination``, ``bos``).
+        transducer_conf: Options of the search, see ``build_search``.
         beam_size: Hypotheses kept in each frame; 1 is greedy search.
         batch_encoder: Encode the utterances of a batch together: faster on a GPU, but
             then their last frames depend on the batch.
@@ -134,38 +99,40 @@ class Speech2Text(stock.Speech2Text):
             ) from None
         self.fusion, self.batch_size = fusion, batch_size
         self.batch_encoder = batch_encoder
-        if not isinstance(self.asr_model, TransducerModel):
+        model = self.asr_model
+        if not isinstance(model, (TransducerModel, CtcModel, AttentionModel)):
             return
         if chunked:
-            chunk_in_evaluation(self.asr_model.encoder)
+            chunk_in_evaluation(model.encoder)
         scorers = build_scorers(
             fusion,
-            self.asr_model.token_list,
-            self.asr_model.decoder,
-            self.asr_model.encoder.output_size(),
+            model.token_list,
+            model.decoder,
+            model.encoder.output_size(),
             self.device,
         )
-        try:
-            search = TimeSyncSearch(
-                self.asr_model.decoder,
-                beam_size,
-                scorers=[(fused.scorer, fused.weight) for fused in scorers],
-                **config,
-            )
-        except (TypeError, ValueError) as error:
-            raise OptionError(f"transducer_conf: {error}") from error
-        self.beam_search_transducer = SearchAdapter(search)
+        adapter = build_search(
+            model,
+            beam_size,
+            config,
+            [(fused.scorer, fused.weight) for fused in scorers],
+            self.maxlenratio,
+            kwargs.get("ctc_weight", 0.0),
+        )
+        if adapter is not None:
+            self.beam_search_transducer = adapter
 
     def _can_batch_decode(self) -> bool:
-        return (
-            isinstance(self.asr_model, TransducerModel) or super()._can_batch_decode()
-        )
+        return self._has_our_search() or super()._can_batch_decode()
+
+    def _has_our_search(self) -> bool:
+        return isinstance(self.beam_search_transducer, SearchAdapter)
 
     @torch.no_grad()
     def _batch_decode_padded(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
     ) -> List[Any]:
-        if not isinstance(self.asr_model, TransducerModel):
+        if not self._has_our_search():
             return super()._batch_decode_padded(speech, speech_lengths)
         am_BTR, lengths_B = self._encode(speech, speech_lengths)
         beams = self.beam_search_transducer.batch(am_BTR, lengths_B)

@@ -18,7 +18,7 @@ LabelState = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # (output, h, c)
 
 
 class _Tables:
-    """Everything a search needs of a decoder's weights, and which weights these were."""
+    """What a search needs of a decoder's weights, and which weights these were."""
 
     @torch.no_grad()
     def __init__(self, decoder, key):

@@ -1,14 +1,14 @@
 """CTC probabilities of label prefixes, for all hypotheses and labels at once.
 
-For a prefix h, r_n(t) and r_b(t) are the log-probabilities of all alignments of h in the
-frames up to t that end in its last label or in blank. With one more label k,
+For a prefix h, r_n(t) and r_b(t) are the log-probabilities of all alignments of h in
+the frames up to t that end in its last label or in blank. With one more label k,
 
     r_n'(t) = log(e^{r_n'(t-1)} + e^{phi(t-1)}) + log p_t(k)
     r_b'(t) = log(e^{r_b'(t-1)} + e^{r_n'(t-1)}) + log p_t(blank)
     psi(h k) = log sum_t e^{phi(t-1) + log p_t(k)}
 
-where phi(t) is r_b(t), or r_b(t) + r_n(t) (as probabilities) if k is not h's last label;
-psi is the probability that the label sequence begins with h k.
+where phi(t) is r_b(t), or r_b(t) + r_n(t) (as probabilities) if k is not h's last
+label; psi is the probability that the label sequence begins with h k.
 
 Ref: Watanabe et al. 2017, Algorithm 2.
 """

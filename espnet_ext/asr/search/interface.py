@@ -1,8 +1,8 @@
 """What the searches ask of a decoder and of a language model: the only place.
 
-A batch of B sequences with K hypotheses each is N = B K rows; the hypotheses of sequence
-b are rows b K to b K + K - 1. A state is a tuple of tensors (or of such tuples) whose
-first axis is N, and nothing else, so that any code can select rows of it.
+A batch of B sequences with K hypotheses each is N = B K rows; the hypotheses of
+sequence b are rows b K to b K + K - 1. A state is a tuple of tensors (or of such
+tuples) whose first axis is N, and nothing else, so that any code can select rows of it.
 """
 
 # Dimensions: B batch, K hypotheses of a sequence, N = B K rows, R projected frame,
@@ -109,6 +109,11 @@ def where_rows(chosen_N: torch.Tensor, new: State, old: State) -> State:
     return tuple(where_rows(chosen_N, n, o) for n, o in zip(new, old))
 
 
+def steps_only_what_emits(symbols_N: torch.Tensor) -> bool:
+    """Whether looking which rows emit costs less than stepping all."""
+    return symbols_N.device.type == "cpu"
+
+
 def advance_emitted(state: State, rows_N, symbols_N, blank: int, step) -> State:
     """Select rows, and step those that emit: ``step(labels_E, state) -> state``.
 
@@ -117,7 +122,7 @@ def advance_emitted(state: State, rows_N, symbols_N, blank: int, step) -> State:
     """
     state = select_rows(state, rows_N)
     emits_N = symbols_N != blank
-    if symbols_N.device.type != "cpu":
+    if not steps_only_what_emits(symbols_N):
         return where_rows(emits_N, step(symbols_N, state), state)
     rows_E = emits_N.nonzero().flatten()
     if rows_E.numel() == 0:

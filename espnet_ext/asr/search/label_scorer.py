@@ -210,6 +210,11 @@ class FusedScores:
             if weight
         ]
 
+    @property
+    def needs_host(self) -> bool:
+        """Whether a scorer has states that are no tensors."""
+        return any(isinstance(scorer, ListScorer) for scorer, _ in self.scorers)
+
     def start(self, batch: int) -> Tuple[State, ...]:
         """State of ``batch`` rows before the first label."""
         return tuple(scorer.start(batch) for scorer, _ in self.scorers)

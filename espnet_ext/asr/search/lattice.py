@@ -12,10 +12,10 @@ Each arc is one frame. INPUT is the symbol's id + 1 (0 would be epsilon), OUTPUT
 label's id, 0 where the symbol is blank (id 0). The acoustic cost is the negative
 log-probability, language models included; the graph cost is 0. State 0 is the start.
 
-Arcs from which no entry of the last beam is reached are left out. Without recombination
-by text, the log sum over all paths of a label sequence is at least the score of its entry:
-a path may use arcs of several entries. After recombination by text the paths that were
-merged into another one are missing.
+Arcs from which no entry of the last beam is reached are left out. With paths
+of a label sequence summed, the log sum over its paths in the lattice is the score of
+its entry. After recombination by text the paths that were merged into another one are
+missing.
 """
 
 # Dimensions: n sequences, K hypotheses, V vocabulary with blank

@@ -1,9 +1,9 @@
 """One LSTM step for many hypotheses, each with the same bits in any batch.
 
-Products are RowProducts, and the only transcendental function is tanh, with
-sigmoid(x) = (1 + tanh(x / 2)) / 2: torch's sigmoid differs in the last bit at the end of
-an array, its tanh does not. What depends on a label alone, its vector times the input
-weights, is a table.
+Products are RowProducts, and the only transcendental function is tanh; a sigmoid is
+(1 + tanh(x / 2)) / 2: torch's sigmoid differs in the last bit at the end of an array,
+its tanh does not. What depends on a label alone, its vector times the input weights, is
+a table.
 """
 
 # Dimensions: E rows, F input, H hidden, G = 4 H gates in the order i, f, g, o,

@@ -1,8 +1,9 @@
 """Products whose rows do not depend on how many rows there are.
 
 A matrix library chooses another order of summation for another number of rows, so that
-the last bits of a hypothesis' scores would change with the batch it is searched in. Here
-a row of ``x W^T + b`` is the same, bit for bit, in any batch and at any place in it:
+the last bits of a hypothesis' scores would change with the batch it is searched in.
+Here a row of ``x W^T + b`` is the same, bit for bit, in any batch and at any place in
+it:
 
 * oneDNN with weights packed beforehand multiplies every number of rows by the same
   kernel. This is not documented, so it is tried out for each shape, and

@@ -1,8 +1,8 @@
 """Merging of hypotheses that are the same, for all sequences of a batch at once.
 
-``merge_arcs``: entries are distinct label sequences, and the paths of one meet where the
-entry y stays with blank and the entry y' with y = y' k emits k. Both arcs become one
-before the beam is cut, so nothing is lost, and entries stay distinct.
+``merge_arcs``: entries are distinct label sequences, and the paths of one meet where
+the entry y stays with blank and the entry y' with y = y' k emits k. Both arcs become
+one before the beam is cut, so nothing is lost, and entries stay distinct.
 
 ``merge_groups``: entries with the same key are merged before they are expanded, as in
 the search of 2020; the best of a group gets the group's score, the others die.

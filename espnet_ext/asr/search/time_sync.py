@@ -19,6 +19,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 import torch
 
 from espnet_ext.asr.search.beam import BeamEntry, Steps, entries_of
+from espnet_ext.asr.search.captured import FixedFrames
 from espnet_ext.asr.search.interface import (
     SearchDecoder,
     SearchScorer,
@@ -76,6 +77,8 @@ class TimeSyncSearch:
         padded_step: Sequences shorter than the longest make one more step, on the first
             padded frame (2022); the result then depends on the batch.
         length_normalization: Scores are divided by the number of frames (2020).
+        captured: On a GPU a frame is one captured graph (see captured.py), made anew
+            for each call.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class TimeSyncSearch:
         token_list: Optional[Sequence[str]] = None,
         padded_step: bool = False,
         length_normalization: bool = False,
+        captured: bool = False,
     ):
         if beam_size < 1:
             raise ValueError(f"beam_size {beam_size}: expected at least 1")
@@ -114,6 +118,9 @@ class TimeSyncSearch:
         self.recombine_at_end = recombine_at_end
         self.padded_step = padded_step
         self.length_normalization = length_normalization
+        self.captured = captured
+        if captured and self.fused.needs_host:
+            raise ValueError("captured: not with language models that run in Python")
 
     @torch.no_grad()
     def __call__(
@@ -122,9 +129,9 @@ class TimeSyncSearch:
         """Search through projected frames [B, T, R] of which lengths [B] are valid.
 
         Returns:
-            For each sequence at most K entries, best first. Scores are log-probabilities
-            summed over frames (without length normalisation), plus the weighted scores
-            of the language models.
+            For each sequence at most K entries, best first. Scores are
+            log-probabilities summed over frames (without length normalisation), plus
+            the weighted scores of the language models.
         """
         return self._search(am_BTR, lengths_B, False)[0]
 
@@ -145,18 +152,21 @@ class TimeSyncSearch:
         steps = Steps(len(own), self.beam_size, lengths)
         final_BK = beam.scores.clone()
         texts_BK = beam.texts.clone()
-        arcs, running = [], len(own)
+        arcs, running, fixed = [], len(own), None
+        if self.captured and longest and not with_arcs:
+            fixed = FixedFrames(self, beam, am_BTR[:, 0])
         for t in range(max(lengths, default=0)):
-            ended = running
             while lengths[running - 1] <= t:
                 running -= 1
-            if running < ended:
+            if fixed is not None:
+                step, beam = fixed(am_BTR[:, t]), fixed.beam
+            else:
                 beam = self._first(beam, running)
-            beam, step = self.frame(beam, am_BTR[:running, t], with_arcs)
-            steps.add(step.origins, step.symbols)
+                beam, step = self.frame(beam, am_BTR[:running, t], with_arcs)
+            steps.add(step.origins[:running], step.symbols[:running])
             arcs.append(step.arcs)
-            final_BK[:running] = beam.scores
-            texts_BK[:running] = beam.texts
+            final_BK[:running] = beam.scores[:running]
+            texts_BK[:running] = beam.texts[:running]
         own_B1 = final_BK.new_tensor(own).clamp(min=1).unsqueeze(1)
         if self.surface is not None:
             final_BK = self._recombine_at_end(final_BK, texts_BK, own_B1, longest)
@@ -199,6 +209,8 @@ class TimeSyncSearch:
 
     def _first(self, beam: Beam, count: int) -> Beam:
         """The beams of the first sequences, when the others have ended."""
+        if count == beam.scores.size(0):
+            return beam
         rows = count * self.beam_size
         tensors = (x[:count] for x in beam[:5])
         return Beam(*tensors, *(map_state(x, lambda y: y[:rows]) for x in beam[5:]))

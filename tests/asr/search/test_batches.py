@@ -130,3 +130,23 @@ def test_a_change_of_weights_is_seen_by_the_next_search():
     with torch.no_grad():
         decoder.lstm.weight_hh.mul_(-2.0)
     assert TimeSyncSearch(decoder, 3)(am, lengths) != before
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_frames_in_fixed_memory_give_the_same_bits(name):
+    """What a GPU captures as a graph, run without one."""
+    decoder = tiny_decoder(7, seed=4)
+    am, lengths = batch_of(decoder)
+    plain = TimeSyncSearch(decoder, 5, **SEARCHES[name])(am, lengths)
+    fixed = TimeSyncSearch(decoder, 5, captured=True, **SEARCHES[name])
+    assert fixed(am, lengths) == plain
+
+
+def test_all_rows_stepped_as_on_a_gpu_give_the_same_bits(monkeypatch):
+    from espnet_ext.asr.search import interface
+
+    decoder = tiny_decoder(7, seed=4)
+    am, lengths = batch_of(decoder)
+    plain = TimeSyncSearch(decoder, 5)(am, lengths)
+    monkeypatch.setattr(interface, "steps_only_what_emits", lambda _: False)
+    assert TimeSyncSearch(decoder, 5, captured=True)(am, lengths) == plain
