@@ -102,6 +102,11 @@ class Speech2Text(stock.Speech2Text):
         model = self.asr_model
         if not isinstance(model, (TransducerModel, CtcModel, AttentionModel)):
             return
+        if fusion.ilm_type and not isinstance(model, TransducerModel):
+            raise OptionError(
+                f"ilm_type {fusion.ilm_type} is for full_sum_transducer models",
+                where=asr_train_config,
+            )
         if chunked:
             chunk_in_evaluation(model.encoder)
         scorers = build_scorers(
