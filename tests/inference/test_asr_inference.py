@@ -178,6 +178,18 @@ def test_stock_inference_gives_our_greedy_result(frontend, tmp_path):
     assert labels and (tokens, labels) == ours(wave)[0][1:3]
 
 
+def test_pieces_of_subword_nmt_are_joined_to_words(tmp_path):
+    tokens = ["<blank>", "h@@", "ouse", "a", "<unk>", "<sos/eos>"]
+    saved = saved_model(tmp_path, token_list=tokens, token_type="word")
+    recognizer = Speech2Text(**saved.files(), beam_size=4)
+    text, found, labels, _ = recognizer(noise(8000))[0]
+    assert labels and found == [tokens[k] for k in labels]
+    expected = " ".join(found).replace("@@ ", "").removesuffix("@@")
+    assert text == expected
+    ((_, words),) = recognizer.transcribe([noise(8000)])
+    assert [word.word for word in words] == text.split()
+
+
 def test_the_frame_shift_is_that_of_features_and_encoder(transducer, tmp_path):
     recognizer = Speech2Text(**transducer.files(), beam_size=1)
     assert recognizer.shift.seconds == pytest.approx(0.06)
