@@ -14,6 +14,7 @@ from espnet_ext.analysis.provenance import (
     git_hash,
     hardware,
 )
+from espnet_ext.analysis.register import append_results
 from espnet_ext.analysis.report import write_report
 from espnet_ext.analysis.scores import Score, subsets, sum_counts
 from espnet_ext.analysis.stored_rows import store_rows, stored_rows
@@ -215,6 +216,7 @@ def score_experiment(
     tokenize: Optional[wer.Tokenizer] = None,
     provenance: Optional[Dict[str, Any]] = None,
     note: str = "",
+    register: Optional[PathLike] = None,
     worst: int = 10,
     bootstrap_seed: int = 1,
 ) -> List[SetScore]:
@@ -236,8 +238,10 @@ def score_experiment(
         word_rules: "kaldi" or "rwth": which words NIST's rules are given, see ``ctm``.
         tokenize: Splits a text into tokens, for the token error rate.
         provenance: Facts for the report and the CSV rows: any of command, config, seed,
-            hardware, selection_rule, data_hash, exp; others are shown in the report.
+            hardware, selection_rule, data_hash, exp, experiment, corpus; others are
+            shown in the report.
         note: An honest line about the data, such as "synthetic speech".
+        register: CSV file of all results, see ``register``; None for no entry.
         worst: How many of the worst utterances to show.
         bootstrap_seed: Seed of the confidence intervals.
 
@@ -283,7 +287,11 @@ def score_experiment(
         environment=versions,
         note=note,
     )
-    add_csv_rows([csv_record(row, facts) for row in rows], exp_dir / "results.csv")
+    records = [csv_record(row, facts) for row in rows]
+    add_csv_rows(records, exp_dir / "results.csv")
+    if register is not None:
+        named = {key: facts.get(key, "") for key in ("experiment", "corpus")}
+        append_results(Path(register), records, **named, note=note)
     by_speaker = {
         (score.name, metric): part.by_speaker()
         for score in scores

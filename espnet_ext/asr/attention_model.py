@@ -54,7 +54,7 @@ class AttentionModel(EncoderModel):
         }
 
     def used_entries(self) -> Dict[str, torch.Tensor]:
-        """See EncoderModel; a frame is also the last part of two concatenated inputs."""
+        """See EncoderModel; a frame is also the last part of two other inputs."""
         masks = super().used_entries()
         if not hasattr(self.encoder, "used_entries"):
             return masks

@@ -22,8 +22,8 @@ class CtcModel(EncoderModel):
 
     Args (in addition to those of EncoderModel and ESPnetASRModel):
         ctc_weight: Scale of the loss.
-        label_smoothing: By gradient, of ``ls`` (all outputs) or ``lsx`` (all but blank);
-            see SmoothingSchedule.
+        label_smoothing: Options of SmoothingSchedule, of type ``ls`` (all outputs) or
+            ``lsx`` (all but blank), applied to the gradient.
     """
 
     def __init__(

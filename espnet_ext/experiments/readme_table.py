@@ -3,23 +3,25 @@
     python -m espnet_ext.experiments.readme_table           # write
     python -m espnet_ext.experiments.readme_table --check   # compare, status 1 if stale
 
-``results/published.csv`` has what others reported, ``results/runs.csv`` what was run
-with this package (the same columns); an experiment without a run says so.
+``results/published.csv`` has what others reported, ``results/runs.csv`` what stage 13
+registered on LDC data; an experiment without a run says so.
 """
 
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
+from espnet_ext.analysis.register import RUNS, read_register
+from espnet_ext.analysis.tables import ALL
 from espnet_ext.errors import FormatError, run_main
 from espnet_ext.experiments.files import REPOSITORY
-from espnet_ext.experiments.published import FILE, SETS, Published, load_published
+from espnet_ext.experiments.published import FILE, SETS, load_published
 from espnet_ext.files import atomic_write
 
 BEGIN = "<!-- results: python -m espnet_ext.experiments.readme_table -->"
 END = "<!-- end of results -->"
-RUNS = "runs.csv"
+HUB5 = "hub5"
 NOT_RUN = "not run"
 # the original's 2020 baseline, its re-implementation, and its good Conformer baselines
 ROWS = (
@@ -33,30 +35,38 @@ ROWS = (
 )
 
 
-def own_runs(folder: Path) -> Optional[Published]:
-    """Results of this package, None before the first."""
-    if not (folder / RUNS).is_file():
-        return None
-    return load_published(folder, RUNS)
+def own_rates(folder: Path, name: str) -> Dict[str, str]:
+    """WER per set of an experiment's runs here: the latest of each seed.
+
+    Several seeds are given as their mean and range.
+    """
+    latest: Dict[str, Dict[str, float]] = {}
+    for row in read_register(folder / RUNS):
+        wanted = (row["experiment"], row["metric"], row["subset"])
+        if wanted == (name, HUB5, ALL):
+            latest.setdefault(row["set"], {})[row["seed"]] = float(row["wer"])
+    return {set_: _rate(list(by_seed.values())) for set_, by_seed in latest.items()}
 
 
-def cells(register: Optional[Published], name: str) -> List[str]:
-    """WER of one experiment per set as text."""
-    rates = register.word_error_rates(name) if register else {}
-    return [f"{rates[s]:.1f}" if s in rates else "" for s in SETS]
+def _rate(rates: Sequence[float]) -> str:
+    mean = f"{sum(rates) / len(rates):.1f}"
+    if len(rates) == 1:
+        return mean
+    return f"{mean} ({min(rates):.1f}-{max(rates):.1f}, {len(rates)} seeds)"
 
 
 def table(folder: Path, names: Sequence[str] = ROWS) -> str:
     """The table in Markdown."""
-    published, runs = load_published(folder), own_runs(folder)
+    published = load_published(folder)
     lines = [
         f"| experiment | original: {' / '.join(SETS)} | here |",
         "|---|---|---|",
     ]
     for name in names:
-        original = " / ".join(cell or "-" for cell in cells(published, name))
-        here = cells(runs, name)
-        result = " / ".join(cell or "-" for cell in here) if any(here) else NOT_RUN
+        rates = published.word_error_rates(name)
+        original = " / ".join(f"{rates[s]:.1f}" if s in rates else "-" for s in SETS)
+        here = own_rates(folder, name)
+        result = " / ".join(here.get(s, "-") for s in SETS) if here else NOT_RUN
         lines.append(f"| `{name}` | {original} | {result} |")
     lines += [
         "",

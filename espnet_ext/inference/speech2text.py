@@ -108,6 +108,10 @@ class Speech2Text(stock.Speech2Text):
             raise OptionError(
                 f"ilm_type {fusion.ilm_type} is for full_sum_transducer models",
                 where=asr_train_config,
+<<<<<<< HEAD
+=======
+                next_step="decode other models without it",
+>>>>>>> main
             )
         if chunked:
             chunk_in_evaluation(model.encoder)
@@ -247,7 +251,7 @@ def _refuse_ours(config, given: Dict[str, Any], chunked: bool, where) -> None:
     named += ["chunked"] if chunked else []
     if named:
         raise OptionError(
-            f"{named[0]} is for full_sum_transducer models",
+            f"{named[0]} is for our own models ({', '.join(OUR_MODELS)})",
             where=where,
             next_step="decode other models without it",
         )

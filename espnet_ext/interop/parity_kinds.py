@@ -16,7 +16,9 @@ from espnet_ext.errors import FormatError
 from espnet_ext.interop.comparison import Comparison
 from espnet_ext.interop.parity import compare_batch, compare_training
 from espnet_ext.interop.parity_beams import compare_beams
+from espnet_ext.interop.parity_constraints import compare_constraints
 from espnet_ext.interop.parity_file import ParityFile
+from espnet_ext.interop.parity_gammatone import compare_gammatone
 from espnet_ext.interop.parity_growth import compare_growth
 from espnet_ext.interop.parity_inner import compare_inner
 
@@ -49,6 +51,8 @@ KINDS: Tuple[Kind, ...] = (
     Kind("growing copy", has("(.*:)?old:.+", "(.*:)?new:.+"), compare_growth),
     Kind("forward and backward", has("in:data", "in:targets"), compare_batch),
     Kind("inner outputs of orig", has("out:output/att"), compare_inner),
+    Kind("weight decay", has("constraints"), compare_constraints),
+    Kind("gammatone", has("wave_.+", "filterbank_c[0-9]+"), compare_gammatone),
     Kind("chunked training", has(".+:in:data", ".+:in:targets"), compare_training),
 )
 

@@ -80,9 +80,9 @@ class Lstm(GrowingModule):
     ) -> Tuple[torch.Tensor, State]:
         """Run over all frames: outputs [B, T, H] and the state after the last one.
 
-        ``recurrent_weight`` takes the place of ``recurrent_weight()``, so that several
-        calls can share its dropout mask. The whole padded block goes to one kernel call: on the CPU the oneDNN kernel is
-        about ten times faster than the one for packed sequences.
+        The whole padded block goes to one kernel call: on the CPU the oneDNN kernel is
+        about ten times faster than the one for packed sequences. ``recurrent_weight``
+        takes the place of ``recurrent_weight()``: several calls share its dropout mask.
         """
         if x_BTF.size(1) == 0:
             state = self.zero_state(x_BTF.size(0)) if state is None else state

@@ -162,5 +162,8 @@ class RecipeOptions:
     word_rules: str = _decoding(
         "kaldi", "words that hub5 scoring is given", ("kaldi", "rwth")
     )
+    results_dir: str = _decoding(
+        "", "folder of the register of results (empty: results/ beside conf/)"
+    )
     score_opts: str = _decoding("", "only empty: scoring follows the hub5 rules")
     local_score_opts: str = _decoding("", "options passed on to local/score.sh")

@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from espnet_ext.analysis.register import append_results
+from espnet_ext.analysis.tables import CSV_FIELDS
 from espnet_ext.errors import FormatError
 from espnet_ext.experiments import readme_table
 from espnet_ext.experiments.published import FIELDS, load_published
@@ -99,12 +101,31 @@ def test_the_readmes_table_is_up_to_date_and_says_not_run():
     assert "| 16.8 / 15.7 / 19.4 | not run |" in made
 
 
+def own_row(**values):
+    row = {
+        **{"experiment": "start_slowpretrain", "corpus": "ldc", "set": "hub5e_00"},
+        **{"subset": "all", "metric": "hub5", "seed": "1", "wer": "18.21", **values},
+    }
+    return {field: row.get(field, "") for field in CSV_FIELDS}
+
+
+def register(folder, *rows):
+    facts = {"experiment": "start_slowpretrain", "corpus": "ldc"}
+    append_results(folder / "runs.csv", rows, **facts)
+    shutil.copy(REPOSITORY / "results" / "published.csv", folder)
+    return readme_table.table(folder, ["start_slowpretrain"])
+
+
 def test_a_run_of_ours_stands_beside_the_originals_result(tmp_path):
-    shutil.copy(REPOSITORY / "results" / "published.csv", tmp_path)
-    row = "start_slowpretrain,hub5e_00,,WER,18.2,%,150,lowest dev loss,exp/x,"
-    (tmp_path / "runs.csv").write_text(",".join(FIELDS) + f"\n{row}\n")
-    made = readme_table.table(tmp_path, ["start_slowpretrain"])
+    other = [own_row(subset="swb", wer="9"), own_row(metric="CER", wer="5")]
+    made = register(tmp_path, *other, own_row())
     assert "| `start_slowpretrain` | 18.0 / 17.1 / - | 18.2 / - / - |" in made
+
+
+def test_seeds_are_given_as_mean_and_range_and_only_their_latest_result(tmp_path):
+    register(tmp_path, own_row(wer="30.0"))
+    made = register(tmp_path, own_row(), own_row(seed="2", wer="19.0"))
+    assert "| 18.6 (18.2-19.0, 2 seeds) / - / - |" in made
 
 
 def test_a_readme_without_marks_is_refused(tmp_path):

@@ -216,3 +216,62 @@ def test_every_kind_of_result_is_there_for_each_utterance(transducer, scp, tmp_p
     assert decode(transducer, scp, tmp_path, "--beam_size", "1") == 0
     for kind in KINDS:
         assert list(table(tmp_path / "1best_recog" / kind)) == ["u1", "u2", "u3"]
+
+
+MLP_DECODER = {
+    "embedding_size": 3,
+    "hidden_size": 4,
+    "key_size": 3,
+    "readout_size": 6,
+}
+OTHER_MODELS = {
+    "ctc": {"decoder": None, "decoder_conf": {}},
+    "attention_encoder_decoder": {
+        "decoder": "mlp_attention_lstm",
+        "decoder_conf": MLP_DECODER,
+    },
+}
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_a_batch_of_other_models_gives_the_results_of_one_by_one(name, scp, tmp_path):
+    saved = saved_model(tmp_path, model=name, **OTHER_MODELS[name])
+    with torch.no_grad():
+        if name == "ctc":
+            saved.model.ctc.ctc_lo.weight.mul_(20.0)
+    torch.save(saved.model.state_dict(), saved.weights)
+    more = ("--beam_size", "3", "--nbest", "2", "--maxlenratio", "0.5")
+    for size in ("1", "3"):
+        out = tmp_path / size
+        assert decode(saved, scp, out, *more, "--batch_size", size) == 0
+    tokens = [table(tmp_path / s / "1best_recog" / "token_int") for s in "13"]
+    assert tokens[0] == tokens[1] and any(tokens[0].values())
+    if name != "ctc":  # the end is no label of an attention model
+        assert all("5" not in line.split() for line in tokens[0].values())
+    scores = [table(tmp_path / s / "2best_recog" / "score") for s in "13"]
+    for key, score in scores[0].items():
+        assert float(scores[1][key]) == pytest.approx(float(score), abs=1e-4)
+
+
+def test_ctc_without_collapse_keeps_repeated_labels(tmp_path):
+    saved = saved_model(tmp_path, model="ctc", **OTHER_MODELS["ctc"])
+    with torch.no_grad():
+        saved.model.ctc.ctc_lo.bias[2] = 20.0  # the same label in every frame
+    torch.save(saved.model.state_dict(), saved.weights)
+    wave = noise(8000)
+    collapsed = Speech2Text(**saved.files(), beam_size=3)(wave)[0][2]
+    original = Speech2Text(
+        **saved.files(), beam_size=3, transducer_conf={"collapse": False}
+    )(wave)[0][2]
+    assert collapsed == [2] and set(original) == {2} and len(original) > 5
+
+
+def test_texts_are_recombined_with_the_model_s_own_tokens(transducer):
+    config = {"recombine_by": "text", "length_normalization": True}
+    ours = Speech2Text(**transducer.files(), beam_size=4, transducer_conf=config)
+    assert ours(noise(8000))[0][3].score > -10.0
+
+
+def test_an_unknown_option_of_the_search_is_refused(transducer):
+    with pytest.raises(OptionError, match="transducer_conf: .*beams"):
+        Speech2Text(**transducer.files(), transducer_conf={"beams": 3})

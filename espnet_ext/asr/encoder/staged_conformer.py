@@ -22,7 +22,6 @@ from espnet_ext.layers.growing import (
     Axis,
     GrowingLayerNorm,
     GrowingLinear,
-    fixed,
     initialise,
     set_sizes,
     used_entries,
@@ -95,6 +94,8 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
     the original would have copied into the next stage. Outputs always have D features,
     the ones not in use are zero.
     """
+
+    random_stream = "noise"
 
     def __init__(
         self,
@@ -186,11 +187,16 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
             attention=attention,
         )
         self.frontend = build_frontend(
-            input_size, frontend or {}, dropout, dropout_mask, padding == "zero"
+            input_size,
+            frontend or {},
+            dropout,
+            dropout_mask,
+            padding == "zero",
+            growing=self.growth is not None and self.growth.frontend,
         )
         model = Axis("model", model_size)
         self.input_projection = GrowingLinear(
-            fixed(self.frontend.output_size), model, bias=False, init=init
+            self.frontend.out_axis, model, bias=False, init=init
         )
         self.input_norm = GrowingLayerNorm(model) if input_norm else None
         self.layers = torch.nn.ModuleList(
@@ -212,7 +218,7 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
         self.chunk_only_longer = chunk_only_longer
         self.weight_noise_std = weight_noise_std
         self.weight_dropout = weight_dropout
-        self.noise_generator: Optional[torch.Generator] = None
+        self.generator: Optional[torch.Generator] = None  # set by streams.attach
         self.stochastic_depth = stochastic_depth
         self.model_size = model_size
         self.stages = stages_of(
@@ -222,6 +228,7 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
             feed_forward_size,
             num_heads,
             conv_kernel_size,
+            self.frontend.growing_size,
         )
         if self.growth is not None and self.growth.width:
             initialise(self, [stage.sizes() for stage in self.stages])
@@ -296,7 +303,7 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
         noisy = self.weight_noise_std > 0.0 or self.weight_dropout > 0.0
         if self.training and perturb and noisy:
             weights = perturbed(
-                self, self.weight_noise_std, self.weight_dropout, self.noise_generator
+                self, self.weight_noise_std, self.weight_dropout, self.generator
             )
             return torch.func.functional_call(
                 self,

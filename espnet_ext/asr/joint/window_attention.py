@@ -70,7 +70,7 @@ class WindowAttention(torch.nn.Module):
         return F.pad(x_BTD, (0, 0, left, right)).unfold(1, self.window_size, 1)
 
     def used_columns(self, size: int) -> Dict[str, torch.Tensor]:
-        """Columns of the weights that meet frames of which ``size`` features are in use.
+        """Columns of the weights in use while ``size`` features of the frames are.
 
         As the original copies them when the encoder grows: the keys' weights half by
         half (forward and backward direction), the queries' as one block.

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
+from espnet_ext.analysis.register import LOCAL, RUNS
 from espnet_ext.corpus.training_sets import MARK
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
@@ -19,6 +20,7 @@ NOTES = {
     "prompts": "recorded prompts of a single speaker",
     "embedded+prompts": "synthetic speech, and recorded prompts of a single speaker",
 }
+LDC = "ldc"
 SELECTED_ON_TEST = "selected on hub5e_00: its error rate there is no measurement"
 
 
@@ -77,8 +79,27 @@ def data_hash(files: Sequence[Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def experiment_name(context: Context) -> str:
+    """What was run: the experiment's name, or that of the configuration file."""
+    options = context.options
+    return options.exp or Path(options.asr_config).stem or context.layout.asr_exp.name
+
+
+def corpus_name(context: Context) -> str:
+    """What was trained and tested on."""
+    return context.options.datadir or context.options.corpus or LDC
+
+
+def register(context: Context) -> Path:
+    """The register that gets the results: that of LDC data is the published one."""
+    folder = Path(
+        context.options.results_dir or Path("conf").resolve().parent / "results"
+    )
+    return folder / (RUNS if corpus_name(context) == LDC else LOCAL)
+
+
 def run(context: Context, due: Due) -> Dict[str, object]:
-    """Score every set and write RESULTS.md and index.html."""
+    """Score every set, write RESULTS.md and index.html, append to the register."""
     from espnet_ext.analysis.score import score_experiment
 
     options, layout = context.options, context.layout
@@ -97,8 +118,11 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             "selection_rule": options.inference_asr_model,
             "exp": layout.asr_exp.name,
             "data_hash": data_hash(reference_files(context)),
+            "experiment": experiment_name(context),
+            "corpus": corpus_name(context),
         },
         note=note(context),
+        register=register(context),
     )
     if LOCAL_SCORE.exists():
         command = ["bash", str(LOCAL_SCORE)]
@@ -109,4 +133,5 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     return {
         "results": layout.asr_exp / "RESULTS.md",
         "report": layout.asr_exp / "index.html",
+        "register": register(context),
     }
