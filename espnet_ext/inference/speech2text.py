@@ -27,6 +27,7 @@ from espnet_ext.inference.model_search import (
     SearchAdapter,
     build_search,
 )
+from espnet_ext.inference.recognizer import joins_pieces
 from espnet_ext.inference.word_times import (
     TimedWord,
     confidences,
@@ -35,7 +36,6 @@ from espnet_ext.inference.word_times import (
     timed_words,
     words_of,
 )
-from espnet_ext.inference.recognizer import joins_pieces
 from espnet_ext.recipe import subword_nmt
 from espnet_ext.register import register
 
@@ -108,10 +108,7 @@ class Speech2Text(stock.Speech2Text):
             raise OptionError(
                 f"ilm_type {fusion.ilm_type} is for full_sum_transducer models",
                 where=asr_train_config,
-<<<<<<< HEAD
-=======
                 next_step="decode other models without it",
->>>>>>> main
             )
         if chunked:
             chunk_in_evaluation(model.encoder)
