@@ -7,6 +7,7 @@ from typing import Callable, List, NamedTuple, Sequence
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import MissingInputError, OptionError
 from espnet_ext.files import read_lines
+from espnet_ext.recipe import subword_nmt
 from espnet_ext.register import register
 
 
@@ -48,10 +49,18 @@ class Recognizer(NamedTuple):
         from espnet2.text.build_tokenizer import build_tokenizer
 
         args, tokens = self.arguments, self.tokens
-        if args.token_type == "bpe" and not args.bpemodel:
-            return lambda labels: " ".join(tokens[k] for k in labels)
         join = build_tokenizer(token_type=args.token_type, bpemodel=args.bpemodel)
+        if joins_pieces(args):
+            return lambda labels: subword_nmt.join(" ".join(tokens[k] for k in labels))
         return lambda labels: join.tokens2text([tokens[k] for k in labels])
+
+
+def joins_pieces(arguments: argparse.Namespace) -> bool:
+    """Whether tokens are pieces of subword-nmt, which ESPnet takes for words."""
+    tokens = arguments.token_list or ()
+    if arguments.token_type != "word" or isinstance(tokens, str):
+        return False
+    return any(token.endswith(subword_nmt.JOINER) for token in tokens)
 
 
 def load_recognizer(config, weights, device: str = "cpu") -> Recognizer:

@@ -27,6 +27,7 @@ from espnet_ext.inference.model_search import (
     SearchAdapter,
     build_search,
 )
+from espnet_ext.inference.recognizer import joins_pieces
 from espnet_ext.inference.word_times import (
     TimedWord,
     confidences,
@@ -35,6 +36,7 @@ from espnet_ext.inference.word_times import (
     timed_words,
     words_of,
 )
+from espnet_ext.recipe import subword_nmt
 from espnet_ext.register import register
 
 register()
@@ -143,6 +145,12 @@ class Speech2Text(stock.Speech2Text):
         am_BTR, lengths_B = self._encode(speech, speech_lengths)
         beams = self.beam_search_transducer.batch(am_BTR, lengths_B)
         return [self._hyps_to_results(hypotheses) for hypotheses in beams]
+
+    def _hyps_to_results(self, nbest_hyps: List[Any]) -> Any:
+        results = super()._hyps_to_results(nbest_hyps)
+        if not joins_pieces(self.asr_train_args):
+            return results
+        return [(subword_nmt.join(text), *others) for text, *others in results]
 
     def _encode(self, speech, speech_lengths):
         """Projected frames [B, T, R] and lengths.

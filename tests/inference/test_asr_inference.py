@@ -1,11 +1,14 @@
 """The decoding command: batches, n-best, times, language models, failures."""
 
+import argparse
 import json
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from espnet2.bin import asr_inference as stock
+from espnet2.tasks.lm import LMTask
 
 from espnet_ext.asr.search.greedy import greedy_search
 from espnet_ext.bin import asr_inference
@@ -13,7 +16,8 @@ from espnet_ext.errors import OptionError
 from espnet_ext.files import read_lines
 from espnet_ext.inference.results import KINDS
 from espnet_ext.inference.speech2text import Speech2Text
-from tests.inference.models import LOG_MEL, noise, saved_model, write_wavs
+from tests.inference.models import LOG_MEL, TOKENS, noise, saved_model, write_wavs
+from tests.inference.test_scales import ngram
 
 
 def decode(transducer, scp, out, *more) -> int:
@@ -112,8 +116,54 @@ def test_options_of_our_search_are_refused_for_other_models(tmp_path):
     ctc = saved_model(tmp_path, model="ctc", decoder=None, decoder_conf={})
     with pytest.raises(OptionError, match="ilm_type zero is for full_sum_transducer"):
         Speech2Text(**ctc.files(), ctc_weight=1.0, ilm_type="zero")
-    with pytest.raises(OptionError, match="chunk"):
+    with pytest.raises(OptionError, match="trained without windows"):
         Speech2Text(**ctc.files(), ctc_weight=1.0, chunked=True)
+
+
+def saved_lm(folder, seed=0):
+    """Configuration and weights of a random LSTM LM, as options of Speech2Text."""
+    args = LMTask.get_parser().parse_args(
+        ["--output_dir", str(folder), "--token_type", "char"]
+    )
+    lm_conf = {"unit": 5, "nlayers": 1}
+    values = {**vars(args), "token_list": TOKENS, "lm": "seq_rnn", "lm_conf": lm_conf}
+    torch.manual_seed(seed)
+    model = LMTask.build_model(argparse.Namespace(**values))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4.0)
+    config, weights = folder / "lm.yaml", folder / "lm.pth"
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    torch.save(model.state_dict(), weights)
+    return str(config), str(weights)
+
+
+@pytest.mark.parametrize("kind", ["lm", "ngram"])
+def test_source_models_are_subtracted_as_others_are_added(kind, transducer, tmp_path):
+    """Density ratio and LODR: the same model with the same weight cancels out."""
+    wave = noise(6000)
+
+    def result(**options):
+        recognizer = Speech2Text(**transducer.files(), beam_size=4, nbest=4, **options)
+        return {tuple(h[2]): float(h[3].score) for h in recognizer(wave)}
+
+    if kind == "lm":
+        config, weights = saved_lm(tmp_path)
+        target = {"lm_train_config": config, "lm_file": weights, "lm_weight": 0.7}
+    else:
+        ngram(tmp_path / "2.arpa")
+        target = {"ngram_file": str(tmp_path / "2.arpa"), "ngram_weight": 0.7}
+    source = {f"source_{name}": value for name, value in target.items()}
+    plain, both = result(), result(**target, **source)
+    assert plain.keys() == both.keys()
+    for labels, score in plain.items():
+        assert both[labels] == pytest.approx(score, abs=1e-4)
+    added, taken = result(**target), result(**source)
+    shared = set(plain) & set(added) & set(taken)
+    assert shared and added != plain
+    for labels in shared:
+        difference = added[labels] - plain[labels]
+        assert taken[labels] - plain[labels] == pytest.approx(-difference, abs=0.05)
 
 
 @pytest.mark.parametrize("frontend", ["gammatone", "default"])
@@ -126,6 +176,18 @@ def test_stock_inference_gives_our_greedy_result(frontend, tmp_path):
     ours = Speech2Text(**saved.files(), beam_size=1)
     _, tokens, labels, _ = theirs(wave)[0]
     assert labels and (tokens, labels) == ours(wave)[0][1:3]
+
+
+def test_pieces_of_subword_nmt_are_joined_to_words(tmp_path):
+    tokens = ["<blank>", "h@@", "ouse", "a", "<unk>", "<sos/eos>"]
+    saved = saved_model(tmp_path, token_list=tokens, token_type="word")
+    recognizer = Speech2Text(**saved.files(), beam_size=4)
+    text, found, labels, _ = recognizer(noise(8000))[0]
+    assert labels and found == [tokens[k] for k in labels]
+    expected = " ".join(found).replace("@@ ", "").removesuffix("@@")
+    assert text == expected
+    ((_, words),) = recognizer.transcribe([noise(8000)])
+    assert [word.word for word in words] == text.split()
 
 
 def test_the_frame_shift_is_that_of_features_and_encoder(transducer, tmp_path):
