@@ -1,11 +1,19 @@
 """Named random streams: independent of each other, restored, attached by name."""
 
+import random
 from typing import Optional
 
+import numpy
 import pytest
 import torch
 
-from espnet_ext.streams import STREAMS, Streams, attach, utterance_generator
+from espnet_ext.streams import (
+    STREAMS,
+    Streams,
+    attach,
+    on_device,
+    utterance_generator,
+)
 
 
 def draw(streams, name):
@@ -75,3 +83,23 @@ def test_an_utterance_draws_by_seed_epoch_name_and_purpose_alone():
     assert draws(*key) == draws(*key)
     others = [(0, *key[1:]), (1, 3, *key[2:]), (1, 2, "x", "speed"), (*key[:3], "bpe")]
     assert all(draws(*other) != draws(*key) for other in others)
+
+
+def test_the_generators_of_other_peoples_code_are_seeded_and_restored():
+    streams = Streams(4)
+    state = streams.state_dict()
+    drawn = random.random(), numpy.random.rand()
+    Streams(5)
+    assert (random.random(), numpy.random.rand()) != drawn
+    streams.load_state_dict(state)
+    assert (random.random(), numpy.random.rand()) == drawn
+
+
+def test_a_stream_serves_other_devices_by_seeding_a_generator_of_theirs(monkeypatch):
+    twins = [torch.Generator().manual_seed(1) for _ in range(2)]
+    assert on_device(None, "cpu") is None and on_device(twins[0], "cpu") is twins[0]
+    made = torch.Generator
+    # where there is no GPU: a generator of the CPU stands in for one of it
+    monkeypatch.setattr(torch, "Generator", lambda device: made())
+    seeds = [[on_device(t, "cuda").initial_seed() for _ in range(2)] for t in twins]
+    assert seeds[0] == seeds[1] and seeds[0][0] != seeds[0][1]

@@ -14,6 +14,7 @@ from espnet2.train.trainer import Trainer
 
 from espnet_ext.train import options as driver_options
 from espnet_ext.train.determinism import refusals_are_user_errors
+from espnet_ext.train.processes import peer_errors
 from espnet_ext.train.training import Training
 
 
@@ -61,7 +62,8 @@ class TransducerTrainer(Trainer):
             )
 
         plot_attention: Any = plot if plot_attention_iter_factory is not None else None
-        with refusals_are_user_errors():
+        # an error of the network may come up anywhere, in a backward pass for example
+        with refusals_are_user_errors(), peer_errors():
             Training(
                 model,
                 optimizers,

@@ -123,6 +123,8 @@ def peer_errors() -> Iterator[None]:
 
 def is_communication_error(error: BaseException) -> bool:
     """Whether an error says that a message could not be exchanged."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return False
     text = str(error).lower()
     marks = ("connection", "timed out", "timeout", "gloo", "nccl", "peer")
     return isinstance(error, COMMUNICATION_ERRORS) or any(m in text for m in marks)

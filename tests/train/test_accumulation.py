@@ -33,7 +33,7 @@ def pattern(accumulation: Accumulation, sub_epochs) -> str:
 
 
 def test_the_originals_groups_reach_over_the_end_of_a_sub_epoch():
-    """reference/training.md 4: counted in batches from the beginning of the training."""
+    """reference/training.md 4: counted in batches from the training's beginning."""
     assert pattern(Accumulation(3, sums=True), (5, 4)) == "b.eb.|eb.e|"
     assert pattern(Accumulation(1, sums=True), (2, 1)) == "xx|x|"
 
