@@ -56,7 +56,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.12,<3.14",
     packages=find_packages(include=["espnet_ext", "espnet_ext.*"]),
-    package_data={"espnet_ext": ["**/*.yaml", "**/*.txt", "**/*.glm", "**/*.html"]},
+    package_data={"espnet_ext": ["**/*.yaml", "**/*.tsv", "**/*.txt", "**/*.glm", "**/*.html"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["espnet-ext = espnet_ext.cli:main"]},

@@ -20,6 +20,9 @@ VERBS: Dict[str, Verb] = {
     "data": Verb("espnet_ext.corpus.cli", "make, prepare and validate corpora"),
     "exp": Verb("espnet_ext.experiments.cli", "list, show, compare, check experiments"),
     "recipe": Verb("espnet_ext.recipe.cli", "run stages 1-14 (what run.sh calls)"),
+    "determinism": Verb(
+        "espnet_ext.train.determinism_command", "train twice and say what differs"
+    ),
     "score": Verb("espnet_ext.analysis.cli", "score hypotheses and write the report"),
 }
 
@@ -27,7 +30,7 @@ VERBS: Dict[str, Verb] = {
 def usage() -> str:
     """The help screen: one line a verb."""
     lines = ["usage: espnet-ext VERB [options]   (espnet-ext VERB --help for more)", ""]
-    lines += [f"  {name:8} {verb.help}" for name, verb in VERBS.items()]
+    lines += [f"  {name:11} {verb.help}" for name, verb in VERBS.items()]
     return "\n".join(lines)
 
 

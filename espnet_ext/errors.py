@@ -5,6 +5,8 @@ import sys
 from typing import Callable, Optional
 
 EXIT_USER_ERROR = 1
+EXIT_NONFINITE = 3  # a training stopped because of values that are not finite
+EXIT_SAVED = 75  # a training was asked to stop and saved; "try again" in sysexits.h
 EXIT_BROKEN_PIPE = 141  # what a shell reports for a process ended by SIGPIPE
 EXIT_INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
@@ -18,6 +20,8 @@ class UserError(Exception):
         expected: What would have been right.
         next_step: What to type or change now.
     """
+
+    exit_status = EXIT_USER_ERROR
 
     def __init__(
         self,
@@ -72,6 +76,30 @@ class OutputError(UserError):
     """A result cannot be written where it should go."""
 
 
+class FolderInUseError(UserError):
+    """Another process writes into this folder."""
+
+
+class CheckpointError(UserError):
+    """No checkpoint can be read, or it belongs to other settings."""
+
+
+class NonFiniteError(UserError):
+    """A training was stopped because of values that are not finite."""
+
+    exit_status = EXIT_NONFINITE
+
+
+class TrainingInterrupted(UserError):
+    """A training was asked to stop; it has saved and can be continued."""
+
+    exit_status = EXIT_SAVED
+
+
+class PeerError(UserError):
+    """Another process of a distributed training died or failed."""
+
+
 class StageFailedError(UserError):
     """A stage or one of its jobs ended with an error; the log says why."""
 
@@ -80,8 +108,8 @@ def run_main(main: Callable[[], Optional[int]]) -> int:
     """Call ``main`` and turn user errors and Ctrl-C into a message and an exit status.
 
     Returns:
-        The value of ``main`` (None counts as 0), 1 after a UserError, 130 after Ctrl-C,
-        141 where the reader of the output went away.
+        The value of ``main`` (None counts as 0), the error's status after a UserError
+        (1 for most), 130 after Ctrl-C, 141 where the reader of the output went away.
     """
     try:
         status = main() or 0
@@ -93,7 +121,7 @@ def run_main(main: Callable[[], Optional[int]]) -> int:
         return EXIT_BROKEN_PIPE
     except UserError as error:
         print(f"error: {error.message()}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return error.exit_status
     except KeyboardInterrupt:
         print(
             "interrupted: finished results are kept; run the same command again "

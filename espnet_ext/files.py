@@ -15,6 +15,7 @@ from espnet_ext.errors import (
 )
 
 PathLike = Union[str, Path]
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, ulimit -f
 UNWRITABLE = (
     errno.EACCES,
     errno.EPERM,
@@ -27,11 +28,11 @@ UNWRITABLE = (
 
 @contextlib.contextmanager
 def disk_full_is_a_user_error(target: PathLike) -> Iterator[None]:
-    """Turn ENOSPC and EDQUOT raised inside the block into a DiskFullError."""
+    """Turn an error in ``FULL`` raised inside the block into a DiskFullError."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise DiskFullError(
                 "no space left on the device while writing",
                 where=target,

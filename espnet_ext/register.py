@@ -21,13 +21,16 @@ def register() -> None:
     from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
     from espnet_ext.asr.frontend.gammatone import GammatoneFrontend
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
+    from espnet_ext.asr.specaug.masks_by_step import MasksByStep
     from espnet_ext.asr.transducer_model import TransducerModel
     from espnet_ext.train.cut_reader import add_data_type
+    from espnet_ext.train.sampling_preprocessor import SamplingPreprocessor
 
     # "transducer" is not among the decoder names: ESPnet would build its own joint
     for table, name, plugin in (
         (asr.frontend_choices, "gammatone", GammatoneFrontend),
         (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
+        (asr.specaug_choices, "masks_by_step", MasksByStep),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
         (asr.encoder_choices, "staged_conformer", StagedConformerEncoder),
         (asr.decoder_choices, "lstm_transducer", LstmTransducerDecoder),
@@ -35,6 +38,8 @@ def register() -> None:
         (asr.model_choices, "attention_encoder_decoder", AttentionModel),
         (asr.model_choices, "ctc", CtcModel),
         (asr.model_choices, "full_sum_transducer", TransducerModel),
+        (asr.preprocessor_choices, "bpe_sampling", SamplingPreprocessor),
+        (asr.preprocessor_choices, "speed_perturbation", SamplingPreprocessor),
     ):
         present = table.classes.setdefault(name, plugin)
         if present is not plugin:

@@ -4,8 +4,12 @@
 does not change the order of the data. All their states are part of a checkpoint.
 
 torch's default generator carries the stream ``dropout``, because ``torch.nn`` layers
-draw from nothing else. The other streams are generators of their own, on the CPU:
-the same numbers on every device. A module that draws from one of them says so:
+draw from nothing else; ESPnet's own SpecAugment draws from it as well. The other
+streams are generators of their own, on the CPU; what is drawn on another device comes
+from a seed that they give (``on_device``). Python's and numpy's global generators, which
+we do not use, are seeded and stored all the same, for other people's code.
+
+A module that draws from one of the streams says so:
 
     class RandomMasks(torch.nn.Module):
         random_stream = "augment"  # attach() sets self.generator
@@ -17,7 +21,8 @@ resumption in the middle of an epoch.
 """
 
 import hashlib
-from typing import Dict, Optional
+import random
+from typing import Any, Dict, Optional
 
 import numpy
 import torch
@@ -37,6 +42,18 @@ def utterance_generator(
 ) -> numpy.random.Generator:
     """Random numbers of one utterance in one 1-based sub-epoch for one purpose."""
     return numpy.random.default_rng(derived_seed(seed, epoch, utterance_id, purpose))
+
+
+def on_device(
+    generator: Optional[torch.Generator], device: torch.device
+) -> Optional[torch.Generator]:
+    """A generator for tensors of a device: the stream itself on its own device, one
+    seeded by it on another (so that the stream alone is what has to be stored).
+    """
+    if generator is None or generator.device.type == torch.device(device).type:
+        return generator
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.Generator(device=device).manual_seed(seed)
 
 
 class Streams:
@@ -60,21 +77,30 @@ class Streams:
                 self.generators[name] = torch.default_generator
             else:
                 self.generators[name] = torch.Generator().manual_seed(number)
+        number = derived_seed(seed, "others", rank)
+        random.seed(number)
+        numpy.random.seed(number % 2**32)
 
     def generator(self, name: str) -> torch.Generator:
         """The stream of that name."""
         return self.generators[name]
 
-    def state_dict(self) -> Dict[str, torch.Tensor]:
+    def state_dict(self) -> Dict[str, Any]:
         """States of all streams, of ``dropout`` on the GPUs as well."""
-        state = {name: g.get_state() for name, g in self.generators.items()}
+        state: Dict[str, Any] = {n: g.get_state() for n, g in self.generators.items()}
+        state["python"] = random.getstate()
+        kind, key, *rest = numpy.random.get_state()
+        state["numpy"] = (kind, torch.from_numpy(key.astype(numpy.int64)), *rest)
         if torch.cuda.is_available():
             for number, value in enumerate(torch.cuda.get_rng_state_all()):
                 state[f"dropout.cuda{number}"] = value
         return state
 
-    def load_state_dict(self, state: Dict[str, torch.Tensor]) -> None:
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Continue from a ``state_dict``."""
+        random.setstate(state["python"])
+        kind, key, *rest = state["numpy"]
+        numpy.random.set_state((kind, key.numpy().astype(numpy.uint32), *rest))
         for name, generator in self.generators.items():
             generator.set_state(state[name].cpu())
         for number in range(torch.cuda.device_count()):

@@ -140,13 +140,23 @@ class EncoderModel(ESPnetASRModel):
         return masks
 
     def features(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        for_loss: bool = False,
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """What the encoder gets: features [B, T, F] and their lengths."""
+        """What the encoder gets: features [B, T, F] and their lengths.
+
+        Augmentation may change the lengths. In evaluation there is none, but the parts
+        that the original had in its validation scores (``for_loss``), too.
+        """
+        augments = self.specaug is not None and self.training
+        if augments and hasattr(self.specaug, "waveforms"):
+            speech = self.specaug.waveforms(speech, speech_lengths)
         features, lengths = self._extract_feats(speech, speech_lengths)
         if self.normalize is not None:
             features, lengths = self.normalize(features, lengths)
-        if self.specaug is not None and self.training:
+        if augments or (for_loss and getattr(self.specaug, "in_evaluation", False)):
             features, lengths = self.specaug(features, lengths)
         if self.preencoder is not None:
             features, lengths = self.preencoder(features, lengths)
@@ -157,9 +167,10 @@ class EncoderModel(ESPnetASRModel):
         speech: torch.Tensor,
         speech_lengths: torch.Tensor,
         layers: Sequence[int] = (),
+        for_loss: bool = False,
     ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
         """Encoder output [B, T, D], its lengths, and outputs of layers by number."""
-        features, lengths = self.features(speech, speech_lengths)
+        features, lengths = self.features(speech, speech_lengths, for_loss)
         outputs: LayerOutputs = []
         if layers:
             (frames_BTD, outputs), lengths_B, _ = self.encoder(
@@ -184,9 +195,9 @@ class EncoderModel(ESPnetASRModel):
         return self.encode_frames(speech, speech_lengths)
 
     def encode_with_heads(self, speech, speech_lengths):
-        """``encode_layers`` with the layers that the auxiliary CTC needs."""
+        """``encode_layers`` for a loss, with the layers of the auxiliary CTC."""
         layers = self.ctc_heads.layers if self.ctc_heads is not None else ()
-        return self.encode_layers(speech, speech_lengths, layers)
+        return self.encode_layers(speech, speech_lengths, layers, for_loss=True)
 
     def aux_ctc_nll(
         self, outputs: LayerOutputs, frame_lens_B, labels_BL, label_lens_B

@@ -147,15 +147,18 @@ def parts_page() -> str:
     ]
     for key, name, meaning in parts.planned_classes():
         options = parts.planned(key, name)
-        exists = parts.class_exists(key, name)
-        absent = {
-            option: text
-            for option, text in options.items()
-            if not (exists and parts.option_exists(key, name, option))
-        }
+        is_regime = key == "regime"
+        exists = is_regime or parts.class_exists(key, name)
+
+        def is_there(option: str) -> bool:
+            if is_regime:
+                return parts.regime_option_exists(option)
+            return exists and parts.option_exists(key, name, option)
+
+        absent = {o: text for o, text in options.items() if not is_there(o)}
         if not absent:
             continue
-        where = "regime_conf" if key == "regime" else f"{key}: {name}, {key}_conf"
+        where = "regime_conf" if is_regime else f"{key}: {name}, {key}_conf"
         state = "exists, without these options" if exists else "does not exist"
         lines += [f"## {where}", "", f"{meaning}. The class {state}.", ""]
         lines += head("option", "meaning")

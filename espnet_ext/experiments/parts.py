@@ -31,10 +31,37 @@ NESTED = {
         *("asr/encoder/growth.py", "GrowthOptions", set()),
     ),
     **{
+        ("specaug", "masks_by_step", option): (f"asr/specaug/{file}.py", kind, set())
+        for option, file, kind in (
+            ("masks", "masks", "MaskOptions"),
+            ("time_warp", "time_warp", "WarpOptions"),
+            ("time_resize", "time_resize", "ResizeOptions"),
+            ("frame_drop", "frame_drop", "FrameDropOptions"),
+            ("length_perturbation", "frame_drop", "LengthPerturbationOptions"),
+            ("sequence_noise", "sequence_noise", "SequenceNoiseOptions"),
+        )
+    },
+    **{
         ("model", model, "aux_ctc"): ("asr/loss/aux_ctc.py", "AuxiliaryCtc", {"form"})
         for model in ("full_sum_transducer", "ctc", "attention_encoder_decoder")
     },
 }
+# options of regime_conf (up to the first dot) that the training follows; one a line
+IMPLEMENTED_REGIME = frozenset(
+    (
+        "batch_schedule",
+        "batch_schedule_only_training",
+        "concatenation",
+        "max_labels",
+        "max_sequences",
+        "multi_gpu",
+        "returnn_behavior_version",
+        "segment_order",
+        "segments_per_chunk",
+        "stop_on_nonfinite_score",
+        "sub_epochs_per_epoch",
+    )
+)
 STOCK_SOURCES = ("tasks/abs_task.py", "tasks/asr.py")
 
 
@@ -183,6 +210,11 @@ def option_exists(key: str, name: str, option: str) -> bool:
     return outer in options and not nested_here
 
 
+def regime_option_exists(option: str) -> bool:
+    """Whether the training follows an option of ``regime_conf``."""
+    return option.split(".")[0] in IMPLEMENTED_REGIME
+
+
 def classes_of(config: Mapping) -> Dict[str, str]:
     """Section (``encoder_conf``) -> class name of a training configuration."""
     found = {}
@@ -209,5 +241,6 @@ def missing_parts(config: Mapping) -> List[str]:
             if not option_exists(key, name, option):
                 missing.append(f"{key}_conf.{option} of {name} (value {value})")
     for option, value in leaves(config.get("regime_conf") or {}):
-        missing.append(f"regime_conf.{option} (value {value})")
+        if not regime_option_exists(option):
+            missing.append(f"regime_conf.{option} (value {value})")
     return missing

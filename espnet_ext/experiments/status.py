@@ -49,7 +49,8 @@ def _missing(exp: Resolved, paths: List[str]) -> List[str]:
         section, _, option = path.partition(".")
         key = section.removesuffix("_conf")
         if section == "regime_conf":
-            missing.append(path)
+            if not parts.regime_option_exists(option):
+                missing.append(path)
         elif key in classes and not parts.class_exists(key, classes[key]):
             missing.append(f"{key} {classes[key]}")
         elif option and (key, classes.get(key, "")) in parts.registered():

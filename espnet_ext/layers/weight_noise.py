@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from espnet_ext.layers.growing import GrowingLinear
 from espnet_ext.layers.lstm import Lstm
+from espnet_ext.streams import on_device
 
 
 def matrices(module: torch.nn.Module) -> Iterator[Tuple[str, torch.nn.Parameter]]:
@@ -37,7 +38,8 @@ def dropped(
     """Elementwise dropout of a weight, the kept ones scaled by 1 / (1 - rate)."""
     if generator is None:
         return F.dropout(weight, rate)
-    keep = torch.empty_like(weight).bernoulli_(1.0 - rate, generator=generator)
+    source = on_device(generator, weight.device)
+    keep = torch.empty_like(weight).bernoulli_(1.0 - rate, generator=source)
     return weight * (keep / (1.0 - rate))
 
 
@@ -60,7 +62,8 @@ def perturbed(
         changed: torch.Tensor = weight
         if noise_std > 0.0:
             noise = torch.empty_like(weight, requires_grad=False)
-            changed = changed + noise.normal_(0.0, noise_std, generator=generator)
+            source = on_device(generator, weight.device)
+            changed = changed + noise.normal_(0.0, noise_std, generator=source)
         if dropout > 0.0:
             changed = dropped(changed, dropout, generator)
         result[name] = changed

@@ -46,6 +46,7 @@ class Job:
         log: Takes all output, after a line with the command.
         environment: Added to the environment of this process.
         weight: Share of the progress bar, for example the number of utterances.
+        grace_s: Time to end by itself after SIGTERM.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Job:
     log: Path
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     weight: float = 1.0
+    grace_s: float = GRACE_S
 
 
 @dataclasses.dataclass
@@ -182,8 +184,9 @@ def _ended_with_us(running: List[_Child]) -> Iterator[None]:
 def _end(running: List[_Child]) -> None:
     for child in running:
         _signal_group(child, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_S
+    began = time.monotonic()
     for child in running:
+        deadline = began + child.job.grace_s
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(max(0.0, deadline - time.monotonic()))
         _end_group(child)

@@ -15,9 +15,13 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet_ext.errors import OptionError
+from espnet_ext.experiments.parts import IMPLEMENTED_REGIME
 from espnet_ext.names import nearest
 from espnet_ext.register import register
-from espnet_ext.train.trainer import ProgressTrainer
+from espnet_ext.train import sub_epoch_task
+from espnet_ext.train.driver import TransducerTrainer
+from espnet_ext.train.regime import parse_regime
+from espnet_ext.train.start import training_folder
 
 register()
 
@@ -29,6 +33,7 @@ TABLES = {
     "encoder": asr.encoder_choices,
     "decoder": asr.decoder_choices,
     "model": asr.model_choices,
+    "preprocessor": asr.preprocessor_choices,
 }
 
 
@@ -83,7 +88,7 @@ def check_regime(args: argparse.Namespace) -> None:
     Raises:
         OptionError: Names them; ignoring them would train something else silently.
     """
-    wanted = sorted(getattr(args, "regime_conf", None) or {})
+    wanted = sorted(set(getattr(args, "regime_conf", None) or {}) - IMPLEMENTED_REGIME)
     if wanted and not args.collect_stats:
         raise OptionError(
             f"regime_conf: not implemented yet: {', '.join(wanted)}",
@@ -94,7 +99,7 @@ def check_regime(args: argparse.Namespace) -> None:
 class TransducerTask(ASRTask):
     """ASRTask with our trainer and a check of the model's options."""
 
-    trainer = ProgressTrainer
+    trainer = TransducerTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -116,7 +121,7 @@ class TransducerTask(ASRTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """Train in this process, with denormal floats flushed to zero.
+        """Train in this process, in a locked folder, denormal floats flushed to zero.
 
         Posteriors of unlikely alignments lie below 1e-38, where floats are denormal
         and a CPU computes many times slower. Threads take the setting over from the
@@ -124,7 +129,19 @@ class TransducerTask(ASRTask):
         """
         check_regime(args)
         torch.set_flush_denormal(True)
-        super().main_worker(args)
+        with training_folder(args):
+            super().main_worker(args)
+
+    @classmethod
+    def build_iter_factory(cls, args, distributed_option, mode, kwargs=None):
+        """Batches by ``regime_conf`` where it says anything about them, or ESPnet's."""
+        regime = parse_regime(args.regime_conf)
+        if regime.has_sub_epochs and mode != "plot_att":
+            return sub_epoch_task.build_sub_epochs(
+                cls, args, distributed_option, mode, regime, kwargs
+            )
+        factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
+        return sub_epoch_task.told_epochs(factory, args.seed)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

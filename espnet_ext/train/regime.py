@@ -14,6 +14,7 @@ from espnet_ext.names import nearest
 
 SEGMENT_ORDERS = ("shuffled_sorted_in_chunks",)
 RESETS = ("at_growth", "never")
+_OPTIONAL_COUNTS = ("max_labels", "max_sequences")
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,35 @@ class MultiGpu:
     Attributes:
         processes: Number of processes.
         parameter_average_interval_s: Seconds between averages of the parameters.
+        parameter_average_interval_updates: The same in updates, which a clock does not
+            change; takes the place of the seconds.
         data: ``shuffled_per_process``: each process sees all data in its own order.
     """
 
     processes: int = 1
     parameter_average_interval_s: Optional[float] = None
+    parameter_average_interval_updates: Optional[int] = None
     data: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Concatenation:
+    """Neighbouring utterances joined to one training sequence.
+
+    Attributes:
+        probability: That an utterance is joined with those behind it.
+        sequences: Utterances of a joined sequence.
+    """
+
+    probability: float = 0.0
+    sequences: int = 2
+
+    def __post_init__(self):
+        if not 0.0 <= self.probability <= 1.0 or self.sequences < 2:
+            raise OptionError(
+                f"regime_conf.concatenation: {self}",
+                expected="a probability from 0 to 1 and at least 2 sequences",
+            )
 
 
 @dataclass(frozen=True)
@@ -73,7 +97,7 @@ class Regime:
         segment_order: ``shuffled_sorted_in_chunks``, or None for ESPnet's order.
         segments_per_chunk: Segments that are sorted by length together.
         sub_epochs_per_epoch: Parts of the data; an "epoch" of ESPnet is one of them.
-        max_labels: Longer utterances are left out of training.
+        max_labels: Longer utterances are left out of training and validation.
         max_sequences: Of a batch.
         batch_schedule: See BatchSize; in rising order of the first sub-epochs.
         batch_schedule_only_training: Validation batches have the last entry's size.
@@ -84,6 +108,7 @@ class Regime:
         returnn_behavior_version: A record; up to 14 accumulation was random by a race,
             which is not imitated.
         multi_gpu: See MultiGpu; None for one process or DDP.
+        concatenation: See Concatenation; None for none.
     """
 
     segment_order: Optional[str] = None
@@ -99,6 +124,17 @@ class Regime:
     reset_optimizer: str = "never"
     returnn_behavior_version: Optional[int] = None
     multi_gpu: Optional[MultiGpu] = None
+    concatenation: Optional[Concatenation] = None
+
+    @property
+    def has_sub_epochs(self) -> bool:
+        """Whether order or batches differ from ESPnet's."""
+        wanted = (self.segment_order, self.max_labels, self.max_sequences)
+        return (
+            any(value is not None for value in (*wanted, self.concatenation))
+            or self.sub_epochs_per_epoch > 1
+            or bool(self.batch_schedule)
+        )
 
     def batch_size(self, epoch: int) -> Optional[BatchSize]:
         """The entry of ``batch_schedule`` in force in a 1-based sub-epoch."""
@@ -134,7 +170,11 @@ def parse_regime(options: Optional[Mapping[str, Any]]) -> Regime:
         OptionError: Unknown options or impossible values.
     """
     values = dict(options or {})
-    for name, kind in (("rollback", Rollback), ("multi_gpu", MultiGpu)):
+    for name, kind in (
+        ("rollback", Rollback),
+        ("multi_gpu", MultiGpu),
+        ("concatenation", Concatenation),
+    ):
         if values.get(name) is not None:
             values[name] = _construct(kind, values[name], f"regime_conf.{name}")
     where = "regime_conf.batch_schedule"
@@ -153,5 +193,11 @@ def parse_regime(options: Optional[Mapping[str, Any]]) -> Regime:
         )
     regime = _construct(Regime, {**values, "batch_schedule": schedule}, "regime_conf")
     _choice(regime.segment_order, SEGMENT_ORDERS, "segment_order")
+    for name in ("segments_per_chunk", "sub_epochs_per_epoch", *_OPTIONAL_COUNTS):
+        count = getattr(regime, name)
+        if count is not None and (not isinstance(count, int) or count < 1):
+            raise OptionError(
+                f"regime_conf: {name} {count!r}", expected="a positive whole number"
+            )
     _choice(regime.reset_optimizer, RESETS, "reset_optimizer")
     return regime

@@ -30,6 +30,6 @@ def test_posteriors_below_the_smallest_normal_float_are_zero_while_training(
 
     monkeypatch.setattr(ASRTask, "main_worker", classmethod(train))
     ASRTask.main_worker(argparse.Namespace())
-    TransducerTask.main_worker(argparse.Namespace())
+    TransducerTask.main_worker(argparse.Namespace(collect_stats=True, dry_run=False))
     assert seen[0] == pytest.approx(DENORMAL, rel=1e-4)
     assert seen[1] == 0.0

@@ -91,6 +91,8 @@ class StagedConformerEncoder(AbsEncoder):
     the ones not in use are zero.
     """
 
+    random_stream = "noise"
+
     def __init__(
         self,
         input_size: int,
@@ -200,7 +202,7 @@ class StagedConformerEncoder(AbsEncoder):
         self.chunk_only_longer = chunk_only_longer
         self.weight_noise_std = weight_noise_std
         self.weight_dropout = weight_dropout
-        self.noise_generator: Optional[torch.Generator] = None
+        self.generator: Optional[torch.Generator] = None  # set by streams.attach
         self.stochastic_depth = stochastic_depth
         self.model_size = model_size
         self.stages = stages_of(
@@ -280,7 +282,7 @@ class StagedConformerEncoder(AbsEncoder):
         noisy = self.weight_noise_std > 0.0 or self.weight_dropout > 0.0
         if self.training and perturb and noisy:
             weights = perturbed(
-                self, self.weight_noise_std, self.weight_dropout, self.noise_generator
+                self, self.weight_noise_std, self.weight_dropout, self.generator
             )
             return torch.func.functional_call(
                 self,

@@ -23,7 +23,9 @@ from espnet_ext.recipe.stages.common import (
 )
 from espnet_ext.recipe.stages.statistics import text_shape
 from espnet_ext.recipe.state import Decision, Due, Unit
+from espnet_ext.train.checksum import NEWEST, PREVIOUS, damage
 
+SAVING_S = 30.0  # a training that is asked to stop saves first
 # a finished or interrupted training may go on after a change of these alone
 RESUMABLE = frozenset(
     """max_epoch patience keep_nbest_models nbest_averaging_interval log_interval
@@ -87,7 +89,7 @@ def may_resume(decision: Decision) -> bool:
 
 
 def whole_checkpoint(context: Context, exp: Path) -> bool:
-    """Whether there is a checkpoint to continue from; a damaged one is set aside."""
+    """Whether ESPnet's trainer can continue; a damaged checkpoint is set aside."""
     checkpoint = exp / "checkpoint.pth"
     if not checkpoint.exists():
         return False
@@ -97,6 +99,25 @@ def whole_checkpoint(context: Context, exp: Path) -> bool:
     context.log.info(
         f"{broken}: written only in part (full disk or crash); training starts again"
     )
+    return False
+
+
+def continuable(context: Context, exp: Path) -> bool:
+    """Whether a training of ours can continue: one of its two checkpoints is whole.
+
+    If there are only damaged ones, they are set aside and training starts again.
+    """
+    wrong = {}
+    for name in (NEWEST, PREVIOUS):
+        path = exp / name
+        if path.exists():
+            problem = damage(path)
+            if problem is None:
+                return True
+            wrong[path] = problem
+    for path, problem in wrong.items():
+        broken = path.replace(path.with_name(f"{path.name}.damaged"))
+        context.log.info(f"{broken}: {problem}; training starts again")
     return False
 
 
@@ -113,7 +134,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     options, layout = context.options, context.layout
     exp = layout.asr_exp
     ((_, decision),) = due
-    has_checkpoint = whole_checkpoint(context, exp)
+    has_checkpoint = continuable(context, exp)
     if has_checkpoint and (options.force or not may_resume(decision)):
         context.log.info(f"the older model is kept in {set_aside(exp)}")
     elif has_checkpoint:
@@ -125,7 +146,8 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     log = exp / "train.log"
     context.log.info(f"training log: {log}")
     command = context.module(ASR_TRAIN, *arguments(context))
-    job = Job("training", command, log)
+    # it saves and ends by itself
+    job = Job("training", command, log, grace_s=SAVING_S)
     took = run_jobs([job], parallel=1, label="training", keep_logs=True)
     facts = describe_training(log)
     facts["training time"] = f"{took['training']:.0f} s"

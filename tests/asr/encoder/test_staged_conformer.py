@@ -295,7 +295,7 @@ def test_weight_noise_comes_from_its_own_stream_and_renames_nothing():
     x, lengths = batch()
 
     def run(seed):
-        network.noise_generator = torch.Generator().manual_seed(seed)
+        network.generator = torch.Generator().manual_seed(seed)
         return network(x, lengths)[0]
 
     assert torch.equal(run(1), run(1)) and not torch.equal(run(1), run(2))

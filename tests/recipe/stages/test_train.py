@@ -1,5 +1,6 @@
 """Stage 11: what is passed on, and when an older checkpoint is continued."""
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -71,7 +72,31 @@ def test_an_older_experiment_is_renamed_and_not_removed(tmp_path):
     assert kept.name.startswith("asr_x.until_")
 
 
-def test_half_a_checkpoint_is_set_aside(tmp_path):
+def write_checkpoint(path, content=b"weights" * 100):
+    """An archive with the checksum that the training driver writes."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("data", content)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with zipfile.ZipFile(path, "a") as file:
+        file.comment = f"sha256:{digest}".encode()
+
+
+def test_a_training_continues_from_the_older_checkpoint_if_the_newer_is_damaged(
+    tmp_path,
+):
+    assert not train.continuable(context(), tmp_path)
+    newest = tmp_path / "checkpoint.pth"
+    write_checkpoint(newest)
+    write_checkpoint(tmp_path / "checkpoint.previous.pth")
+    newest.write_bytes(newest.read_bytes()[:-200])
+    assert train.continuable(context(), tmp_path) and newest.exists()
+    (tmp_path / "checkpoint.previous.pth").write_bytes(b"")
+    assert not train.continuable(context(), tmp_path)
+    names = {path.name for path in tmp_path.iterdir() if "checkpoint" in path.name}
+    assert names == {"checkpoint.pth.damaged", "checkpoint.previous.pth.damaged"}
+
+
+def test_half_a_checkpoint_of_espnet_is_set_aside(tmp_path):
     whole = tmp_path / "checkpoint.pth"
     with zipfile.ZipFile(whole, "w") as file:
         file.writestr("data", b"x" * 1000)
