@@ -13,6 +13,7 @@ from espnet_ext.interop.returnn import (
     class_rows,
     convolution,
     depthwise,
+    gates,
     label_rows,
     linear_rules,
     lstm_rules,
@@ -38,6 +39,25 @@ def blstm_rules(original: str, ours: str, num_layers: int) -> List[Rule]:
         for short, name in (("fw", "forward_lstm"), ("bw", "backward_lstm")):
             rules += lstm_rules(f"{original}/layers/{i}/{short}", f"{ours}.{i}.{name}")
     return rules
+
+
+def raw_lstm_rules(original: str, ours: str, num_layers: int) -> List[Rule]:
+    """The same for networks in raw form; ``original`` has the layer's number as {}."""
+    rules = []
+    for i in range(num_layers):
+        for short, name in (("fw", "forward_lstm"), ("bw", "backward_lstm")):
+            layer, target = f"{original.format(i)}_{short}", f"{ours}.{i}.{name}"
+            rules += raw_lstm(layer, target)
+    return rules
+
+
+def raw_lstm(original: str, ours: str) -> List[Rule]:
+    """One direction of an LSTM in raw form."""
+    return [
+        Rule(f"{original}/rec/W", f"{ours}.weight_ih", gates),
+        Rule(f"{original}/rec/W_re", f"{ours}.weight_hh", gates),
+        Rule(f"{original}/rec/b", f"{ours}.bias", gates),
+    ]
 
 
 def blstm_encoder_rules(num_layers: int, num_convolutions: int) -> List[Rule]:

@@ -1,14 +1,12 @@
-"""Builds the Conformer encoder of an experiment with the sizes of its parameters.
+"""Conformer encoders of experiments with the sizes of their parameters.
 
 Source: reference/models.md (c), (d); reference/parity/README.md.
 """
 
 # Dimensions: D model, H heads, K size of a head
-import re
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
-from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
-from espnet_ext.interop.experiment_names import NamedExperiment
+from espnet_ext.interop.original_experiment import OriginalExperiment
 from espnet_ext.interop.parameter_maps import (
     blstm_rules,
     conformer_layer_rules,
@@ -16,104 +14,84 @@ from espnet_ext.interop.parameter_maps import (
 )
 from espnet_ext.interop.returnn import Arrays, Rule, linear_rules
 
-FRONTENDS = ("encoder/input_layer", "frontend")
 LAYER = "encoder/layers/{}"
+FRONT = "encoder.frontend"
+# convolutions of the frontends that consist of nothing else
+CONVOLUTIONS = {"conv": "conv_layers/{}", "strided_conv": "conv{}"}
+FIRST = {"conv": 0, "strided_conv": 1}
+# of a file without any: the original's
+CHANNELS = {"conv": 2, "strided_conv": 3, "conv_blstm": 2}
 
 
-def count(parameters: Arrays, pattern: str) -> int:
-    """How many of pattern.format(0), pattern.format(1), .. are there."""
-    number = 0
+def count(parameters: Arrays, pattern: str, first: int = 0) -> int:
+    """How many of pattern.format(first), pattern.format(first + 1), .. are there."""
+    number = first
     while pattern.format(number) in parameters:
         number += 1
-    return number
+    return number - first
 
 
 def _frontend(
-    parameters: Arrays, experiment: NamedExperiment
-) -> Tuple[Dict, List[Rule]]:
-    """Options and rules of the frontend that the parameters are of."""
-    prefix = next(
-        (p for p in FRONTENDS if any(name.startswith(p) for name in parameters)),
-        FRONTENDS[0],
-    )
-    channels = []
-    for start, kind in (("conv_layers/{}", "conv"), ("conv{}", "strided_conv")):
-        numbers = sorted(
-            int(match[1])
-            for name in parameters
-            if (
-                match := re.fullmatch(
-                    f"{prefix}/{start.format('([0-9]+)')}/filter", name
-                )
-            )
-        )
-        if numbers:
-            names = [f"{prefix}/{start.format(number)}" for number in numbers]
-            channels = [parameters[f"{name}/bias"].shape[0] for name in names]
-            rules = []
-            for index, name in enumerate(names):
-                ours = "encoder.frontend.convolutions"
-                rules += conv_net_rules(name, ours, 1, first=index)
-            return {"type": kind, "conv_channels": channels}, rules
-    num_layers = count(parameters, prefix + "/layers/{}/fw/param_W")
-    convolutions = count(parameters, prefix + "/pre_conv_net/conv{}/filter")
-    options = {
-        "type": "conv_blstm" if convolutions else "blstm",
-        "hidden_size": parameters[f"{prefix}/layers/0/fw/param_W_re"].shape[0],
-        "time_pooling": [3, 2] if experiment.pool_last else [6, 1],
-    }
-    if convolutions:
-        options["conv_channels"] = [
-            parameters[f"{prefix}/pre_conv_net/conv{i}/bias"].shape[0]
-            for i in range(convolutions)
+    parameters: Arrays, experiment: OriginalExperiment
+) -> Tuple[Dict[str, Any], List[Rule]]:
+    """Options and rules of the frontend; with chunking it stands before the encoder."""
+    options = dict(experiment.encoder["frontend"])
+    chunked = experiment.encoder.get("chunk_size") is not None
+    prefix = "frontend" if chunked else "encoder/input_layer"
+    kind = options["type"]
+    if kind in CONVOLUTIONS:
+        pattern = f"{prefix}/{CONVOLUTIONS[kind]}"
+        names = [pattern.format(FIRST[kind] + i) for i in range(CHANNELS[kind])]
+        rules = []
+        for index, name in enumerate(names):
+            rules += conv_net_rules(name, f"{FRONT}.convolutions", 1, first=index)
+        options["conv_channels"] = [parameters[f"{n}/bias"].shape[0] for n in names]
+        return options, rules
+    rules = blstm_rules(prefix, f"{FRONT}.layers", len(options["time_pooling"]))
+    options["hidden_size"] = parameters[f"{prefix}/layers/0/fw/param_W_re"].shape[0]
+    if kind == "conv_blstm":
+        pattern = prefix + "/pre_conv_net/conv{}"
+        channels = [
+            parameters[pattern.format(i) + "/bias"].shape[0]
+            for i in range(CHANNELS[kind])
         ]
-    front = "encoder.frontend.conv_front.convolutions"
-    return options, [
-        *conv_net_rules(prefix + "/pre_conv_net/conv{}", front, convolutions),
-        *blstm_rules(prefix, "encoder.frontend.layers", num_layers),
-    ]
+        options["conv_channels"] = channels
+        ours = f"{FRONT}.conv_front.convolutions"
+        rules += conv_net_rules(pattern, ours, len(channels))
+    return options, rules
 
 
-def conformer_options(parameters: Arrays, experiment: NamedExperiment) -> Dict:
-    """Options of StagedConformerEncoder but the frontend's, without any dropout."""
+def _sizes(parameters: Arrays, experiment: OriginalExperiment) -> Dict[str, Any]:
     first = LAYER.format(0)
-    size = parameters[f"{first}/ffn1/linear_ff/weight"].shape[0]
-    shaw = f"{first}/self_att/learned_pos_emb/pos_emb" in parameters
-    if shaw:
-        rows, head = parameters[f"{first}/self_att/learned_pos_emb/pos_emb"].shape
-        heads, clip = size // head, (rows - 1) // 2
-    else:
-        heads, clip = parameters[f"{first}/self_att/pos_bias_u"].shape[0], 16
-    norm = "layer_norm"
-    if f"{first}/conv_block/norm/running_mean" in parameters:
-        norm = "masked_batch_norm" if experiment.masked_norm else "batch_norm"
-    return {
+    inner = parameters[f"{first}/ffn1/linear_ff/weight"]
+    sizes = {
         "num_layers": count(parameters, LAYER + "/ffn1/linear_ff/weight"),
-        "model_size": size,
-        "feed_forward_size": parameters[f"{first}/ffn1/linear_ff/weight"].shape[1],
-        "num_heads": heads,
+        "model_size": inner.shape[0],
+        "feed_forward_size": inner.shape[1],
         "conv_kernel_size": parameters[
             f"{first}/conv_block/depthwise_conv/filter"
         ].shape[0],
-        "conv_norm": norm,
-        "positions": "shaw" if shaw else "relative",
-        "position_clip": clip,
-        "residual": experiment.residual,
-        "attention_gradient_decay": experiment.gradient_decay,
-        "chunk_size": experiment.chunk_size,
-        "chunk_only_longer": experiment.chunk_only_longer,
-        "input_dropout": 0.0,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
     }
+    if experiment.encoder["positions"] == "shaw":
+        rows, head = parameters[f"{first}/self_att/learned_pos_emb/pos_emb"].shape
+        sizes["num_heads"] = inner.shape[0] // head
+        sizes["position_clip"] = (rows - 1) // 2
+    else:
+        sizes["num_heads"] = parameters[f"{first}/self_att/pos_bias_u"].shape[0]
+    return sizes
 
 
-def conformer_rules(parameters: Arrays, options: Dict) -> List[Rule]:
-    """Rules of the projection and of all layers."""
-    rules = linear_rules(
+def conformer_encoder(
+    parameters: Arrays, experiment: OriginalExperiment
+) -> Tuple[Dict[str, Any], List[Rule]]:
+    """Options of the encoder with the sizes of ``parameters``, and its rules."""
+    frontend, rules = _frontend(parameters, experiment)
+    sizes = _sizes(parameters, experiment)
+    options = {**experiment.encoder, **sizes, "frontend": frontend}
+    rules += linear_rules(
         "encoder/input_projection", "encoder.input_projection", bias=False
     )
-    for number in range(options["num_layers"]):
+    for number in range(sizes["num_layers"]):
         rules += conformer_layer_rules(
             LAYER.format(number),
             f"encoder.layers.{number}",
@@ -121,14 +99,4 @@ def conformer_rules(parameters: Arrays, options: Dict) -> List[Rule]:
             shaw=options["positions"] == "shaw",
             final_norm=options["residual"] == "all",
         )
-    return rules
-
-
-def build_conformer(
-    parameters: Arrays, input_size: int, experiment: NamedExperiment
-) -> Tuple[StagedConformerEncoder, List[Rule]]:
-    """Encoder with the sizes of ``parameters``, and its rules."""
-    frontend, rules = _frontend(parameters, experiment)
-    options = conformer_options(parameters, experiment)
-    encoder = StagedConformerEncoder(input_size, frontend=frontend, **options)
-    return encoder, [*rules, *conformer_rules(parameters, options)]
+    return options, rules

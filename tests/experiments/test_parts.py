@@ -92,8 +92,8 @@ def test_missing_parts_names_class_option_and_regime():
     missing = parts.missing_parts(config)
     assert "encoder: no_such_encoder" in missing
     config["encoder"] = "conv_blstm"
-    config["encoder_conf"] = {"num_layers": 2, "growth_start_fraction": 0.5}
-    assert ("encoder_conf.growth_start_fraction of conv_blstm (value 0.5)") in (
+    config["encoder_conf"] = {"num_layers": 2, "no_such_option": 0.5}
+    assert ("encoder_conf.no_such_option of conv_blstm (value 0.5)") in (
         parts.missing_parts(config)
     )
     assert not any("num_layers" in part for part in parts.missing_parts(config))
@@ -114,15 +114,15 @@ def test_every_switch_has_an_example_that_resolves():
 def test_a_model_is_built_without_the_options_that_are_missing():
     config = {
         "encoder": "conv_blstm",
-        "encoder_conf": {"num_layers": 2, "growth_start_fraction": 0.5},
+        "encoder_conf": {"num_layers": 2, "no_such_option": 0.5},
         "decoder": "lstm_transducer",
-        "decoder_conf": {"joint": {"type": "maxout_readout", "blank_column": "x"}},
+        "decoder_conf": {"joint": {"type": "maxout_readout", "no_such_column": "x"}},
         "model": "full_sum_transducer",
     }
     kept, left_out = build.buildable(config)
     assert kept["encoder_conf"] == {"num_layers": 2}
     assert kept["decoder_conf"] == {"joint": {"type": "maxout_readout"}}
     assert left_out == [
-        "encoder_conf.growth_start_fraction",
-        "decoder_conf.joint.blank_column",
+        "encoder_conf.no_such_option",
+        "decoder_conf.joint.no_such_column",
     ]

@@ -52,10 +52,12 @@ class StagedConformerEncoder(AbsEncoder):
         conv_kernel_size: Of the depthwise convolution.
         conv_norm: ``batch_norm`` (padding in the statistics), ``masked_batch_norm``,
             ``layer_norm``.
+        conv_norm_updates_in_evaluation: See GrowingBatchNorm.
         positions: ``relative`` (sinusoidal) or ``shaw`` (learned, clipped; projections
             without bias).
         position_clip: Largest offset of ``shaw``.
         position_rows: ``as_read`` (see ``short_table``) or ``all`` rows of its table.
+        shaw_init: ``zero``, or drawn as the other weights (``glorot``).
         dropout: Of residual branches, feed-forward modules and the BLSTM frontend.
         attention_dropout: On the attention weights.
         position_dropout: On the sinusoidal encodings, elementwise.
@@ -66,6 +68,8 @@ class StagedConformerEncoder(AbsEncoder):
         attention_residual_dropout: Dropout after the attention (``fix245``).
         residual: ``all`` or ``attention_only`` (``nores``).
         block: ``standard`` or ``double_convolution`` (``old_moh_hybrid_conformer``).
+        init: Distribution of the initial weights of all linear layers, see
+            ``uniform_limit``; convolutions and LSTMs are always Glorot uniform.
         qkv_init_scale: Factor on the variance of the initial q, k, v projection.
         attention_window_size: Keys around each query; None for all.
         attention_window: ``ineffective`` (``winN``: all keys are seen), in ``training``
@@ -105,9 +109,11 @@ class StagedConformerEncoder(AbsEncoder):
         num_heads: int = 4,
         conv_kernel_size: int = 32,
         conv_norm: str = "batch_norm",
+        conv_norm_updates_in_evaluation: bool = False,
         positions: str = "relative",
         position_clip: int = 16,
         position_rows: str = "as_read",
+        shaw_init: str = "zero",
         dropout: float = 0.1,
         attention_dropout: float = 0.05,
         position_dropout: float = 0.0,
@@ -117,6 +123,7 @@ class StagedConformerEncoder(AbsEncoder):
         attention_residual_dropout: bool = False,
         residual: str = "all",
         block: str = "standard",
+        init: str = "glorot",
         qkv_init_scale: float = 1.0,
         attention_window_size: Optional[int] = None,
         attention_window: str = "ineffective",
@@ -148,6 +155,8 @@ class StagedConformerEncoder(AbsEncoder):
             positions=positions,
             position_clip=position_clip,
             position_rows=position_rows,
+            shaw_init=shaw_init,
+            init=init,
             bias=positions != "shaw",
             dropout=attention_dropout,
             dropout_mask=dropout_mask,
@@ -165,6 +174,7 @@ class StagedConformerEncoder(AbsEncoder):
             heads=num_heads,
             kernel_size=conv_kernel_size,
             conv_norm=conv_norm,
+            conv_norm_updates_in_evaluation=conv_norm_updates_in_evaluation,
             dropout=dropout,
             dropout_mask=dropout_mask,
             feed_forward_dropout=feed_forward_dropout,
@@ -173,6 +183,7 @@ class StagedConformerEncoder(AbsEncoder):
             squeeze_excitation=squeeze_excitation,
             hide_padding=padding == "zero",
             block=block,
+            init=init,
             attention=attention,
         )
         self.frontend = build_frontend(
@@ -180,7 +191,7 @@ class StagedConformerEncoder(AbsEncoder):
         )
         model = Axis("model", model_size)
         self.input_projection = GrowingLinear(
-            fixed(self.frontend.output_size), model, bias=False
+            fixed(self.frontend.output_size), model, bias=False, init=init
         )
         self.input_norm = GrowingLayerNorm(model) if input_norm else None
         self.layers = torch.nn.ModuleList(
@@ -223,6 +234,10 @@ class StagedConformerEncoder(AbsEncoder):
     def output_size(self) -> int:
         """D, in every growing stage."""
         return self.model_size
+
+    def frame_axis(self, count: int = 1) -> Axis:
+        """Axis of a weight that meets ``count`` concatenated frames."""
+        return Axis("model", count * self.model_size, count)
 
     @property
     def stage(self) -> Stage:
