@@ -45,3 +45,12 @@ def pytest_terminal_summary(terminalreporter) -> None:
             "hold the values of the original (set ESPNET_EXT_SHARED to their folder)",
             yellow=True,
         )
+
+
+@pytest.fixture(autouse=True)
+def denormal_floats():
+    """Trainings flush denormal floats to zero; whatever is tested next must not."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_flush_denormal(False)

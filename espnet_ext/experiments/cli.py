@@ -14,6 +14,7 @@ VERBS = {
     "show": "the training configuration of an experiment, and the origin of each value",
     "diff": "what two experiments differ in",
     "check": "every error that needs no data; parameters, growth, learning rates, cost",
+    "augment": "a picture of what the experiment's augmentation makes of a recording",
 }
 DESCRIPTION = (
     "An experiment is a name of tokens joined by _ in any order "
@@ -25,7 +26,7 @@ DESCRIPTION = (
 def usage() -> str:
     """The help screen of ``espnet-ext exp``."""
     lines = ["usage: espnet-ext exp VERB [options]   (VERB --help for more)", ""]
-    lines += [f"  {name:6} {text}" for name, text in VERBS.items()]
+    lines += [f"  {name:8} {text}" for name, text in VERBS.items()]
     return "\n".join([*lines, "", DESCRIPTION, *token_lines()])
 
 
@@ -66,7 +67,7 @@ def get_parser(verb: str) -> argparse.ArgumentParser:
     parser.add_argument("name", help="experiment")
     if verb == "diff":
         parser.add_argument("other", help="experiment to compare with")
-    if verb in ("show", "check"):
+    if verb in ("show", "check", "augment"):
         parser.add_argument(
             "--set",
             action="append",
@@ -78,6 +79,13 @@ def get_parser(verb: str) -> argparse.ArgumentParser:
         parser.add_argument(
             "--plain", action="store_true", help="without the origin of each value"
         )
+    if verb == "augment":
+        parser.add_argument("--wav", type=Path, required=True, help="a recording")
+        parser.add_argument("--output", type=Path, default=Path("augmented.png"))
+        parser.add_argument(
+            "--batch", type=int, default=10_000, help="training batches seen before"
+        )
+        parser.add_argument("--seed", type=int, default=1)
     if verb == "check":
         parser.add_argument(
             "--no_model", action="store_true", help="without building it: no torch"
@@ -109,6 +117,12 @@ def run(verb: str, args: argparse.Namespace) -> int:
         return 0 if complete else 2
     from espnet_ext.experiments.resolve import resolve
 
+    if verb == "augment":
+        from espnet_ext.experiments.augmented_picture import draw
+
+        exp = resolve(args.name, _overrides(args.set), conf)
+        print(draw(exp, args.wav, args.output, args.batch, args.seed))
+        return 0
     show = importlib.import_module("espnet_ext.experiments.show")
     if verb == "show":
         exp = resolve(args.name, _overrides(args.set), conf)

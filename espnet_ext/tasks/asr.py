@@ -141,7 +141,7 @@ class TransducerTask(ASRTask):
                 cls, args, distributed_option, mode, regime, kwargs
             )
         factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
-        return sub_epoch_task.told_epochs(factory, args.seed)
+        return sub_epoch_task.told_epochs(factory, args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

@@ -105,11 +105,10 @@ class FrameCounter:
         self.shift = getattr(frontend, "shift", getattr(frontend, "hop_length", None))
         if self.shift is None:
             raise OptionError(
-                f"the number of frames of frontend {type(frontend).__name__} is unknown",
+                f"how many frames frontend {type(frontend).__name__} makes is unknown",
                 where="regime_conf",
                 expected="a frontend with a frame shift: gammatone, default",
-                next_step="remove the batch options from regime_conf and use batch_type "
-                "and batch_bins",
+                next_step="take batch_type and batch_bins instead of regime_conf",
             )
 
     def __call__(self, samples: numpy.ndarray) -> numpy.ndarray:

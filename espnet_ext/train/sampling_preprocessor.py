@@ -147,15 +147,17 @@ class SamplingPreprocessor(CommonPreprocessor):
 
     def _draw(self, text: str, generator: numpy.random.Generator) -> List[str]:
         """Tokens of a text; words that cannot be cut otherwise stay as they are."""
-        if self.cut_with_dropout is not None:
-            words = [word for word, _ in words_of(text.split())]
-            seed = int(generator.integers(2**62))
-            return _with_random_seed(seed, self.cut_with_dropout, " ".join(words))
         tokens: List[str] = []
         for word, as_cut in self._words(text):
-            found = self.pieces.cut(
-                word, lambda: generator.random() < self.breadth_probability
-            )
+            if self.cut_with_dropout is not None:
+                seed = int(generator.integers(2**62))
+                found = _with_random_seed(seed, self.cut_with_dropout, word)
+                if not self.known.issuperset(found):
+                    found = None  # a noise tag, which is never cut
+            else:
+                found = self.pieces.cut(
+                    word, lambda: generator.random() < self.breadth_probability
+                )
             tokens += as_cut if found is None else found
         return tokens
 

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
@@ -50,6 +50,20 @@ def share_of(regime: Regime, distributed: bool, train: bool) -> Share:
     return Share(rank, ranks)
 
 
+def _without_effect(
+    args: argparse.Namespace, regime: Regime, mode: str
+) -> Optional[str]:
+    """An option of ESPnet's iterators that was set and would be ignored."""
+    usual: Dict[str, Any] = {"iterator_type": "sequence", "shuffle_within_batch": False}
+    if mode == "train":
+        usual["num_iters_per_epoch"] = None
+    elif regime.batch_schedule:
+        usual["valid_batch_bins"] = None
+    if args.drop_last_iter:
+        return "drop_last_iter"
+    return next((k for k, v in usual.items() if getattr(args, k, v) != v), None)
+
+
 def build_sub_epochs(
     task: Any,
     args: argparse.Namespace,
@@ -61,18 +75,19 @@ def build_sub_epochs(
     """The factory of training or validation batches.
 
     Raises:
-        OptionError: The limits fit no utterance, or a cache would freeze what is random.
+        OptionError: No utterance fits, an option of ESPnet's batches would be ignored,
+            or a cache would freeze what is random.
     """
     options = task.build_iter_options(args, distributed_option, mode)
     for name, value in (overrides or {}).items():
         setattr(options, name, value)
-    random_text = hasattr(options.preprocess_fn, "set_epoch")
-    if random_text and args.max_cache_size not in (0, 0.0, "0"):
+    if train_option := _without_effect(args, regime, mode):
         raise OptionError(
-            "a cache would keep what the preprocessor drew in the first epoch",
-            where="max_cache_size",
-            next_step="max_cache_size: 0",
+            f"{train_option} has no effect where regime_conf forms the batches",
+            where=train_option,
+            next_step=f"remove {train_option}, or order and batches from regime_conf",
         )
+    refuse_cache(options.preprocess_fn, args)
     counter = frame_counter(args)
     corpus = read_lengths(options.shape_files, counter)
     dataset = task.build_dataset(args, options, set(corpus.ids))
@@ -91,7 +106,28 @@ def build_sub_epochs(
     )
 
 
-def told_epochs(factory: AbsIterFactory, seed: int) -> AbsIterFactory:
-    """ESPnet's factory; wrapped if its preprocessor has to know the epoch."""
+def refuse_cache(preprocess: Any, args: argparse.Namespace) -> None:
+    """Refuse a cache of utterances whose preprocessor draws random numbers.
+
+    Raises:
+        OptionError: There is one.
+    """
+    if hasattr(preprocess, "set_epoch") and args.max_cache_size not in (0, 0.0, "0"):
+        raise OptionError(
+            "a cache would keep what the preprocessor drew in the first epoch",
+            where="max_cache_size",
+            next_step="max_cache_size: 0",
+        )
+
+
+def told_epochs(factory: AbsIterFactory, args: argparse.Namespace) -> AbsIterFactory:
+    """ESPnet's factory; wrapped if its preprocessor has to know the epoch.
+
+    Raises:
+        OptionError: A cache would freeze what is random.
+    """
     preprocess = getattr(getattr(factory, "dataset", None), "preprocess", None)
-    return EpochTeller(factory, seed) if hasattr(preprocess, "set_epoch") else factory
+    if not hasattr(preprocess, "set_epoch"):
+        return factory
+    refuse_cache(preprocess, args)
+    return EpochTeller(factory, args.seed)

@@ -24,6 +24,7 @@ from espnet_ext.train.batching import Limits, for_all_ranks, in_batches
 from espnet_ext.train.corpus_lengths import CorpusLengths
 from espnet_ext.train.joined_utterances import JoinedUtterances, group_neighbours
 from espnet_ext.train.regime import BatchSize, Regime
+from espnet_ext.train.usable_utterances import usable
 
 Batch = Tuple[Any, ...]  # of utterance ids, or of tuples of ids that are joined
 
@@ -85,45 +86,8 @@ class SubEpochs(AbsIterFactory):
         self.num_workers = num_workers
         self.collate_fn = collate_fn
         self.pin_memory = pin_memory
-        self.allowed = self._allowed()
+        self.allowed = usable(corpus, regime, usual)
         self._made: Dict[int, List[Batch]] = {}
-
-    def _allowed(self) -> numpy.ndarray:
-        """Which utterances are short enough."""
-        allowed = numpy.ones(len(self.corpus), dtype=bool)
-        limit = self.regime.max_labels
-        if limit is not None:
-            if self.corpus.labels is None:
-                raise OptionError(
-                    "regime_conf.max_labels needs the lengths of the texts",
-                    expected="two shape files: of speech and of text",
-                )
-            allowed = self.corpus.labels <= limit
-            left_out = len(allowed) - int(allowed.sum())
-            if left_out:
-                logging.info(f"{left_out} utterances have more than {limit} labels")
-            if not allowed.any():
-                shortest = int(self.corpus.labels.min())
-                raise OptionError(
-                    f"all {len(allowed)} utterances have more than {limit} labels, "
-                    f"the shortest {shortest}",
-                    where="regime_conf.max_labels",
-                    next_step=f"max_labels: {shortest} or more, or null",
-                )
-        shortest = int(self.corpus.frames[allowed].min())
-        for size in self.regime.batch_schedule or (self.usual,):
-            if size.max_frames < shortest:
-                raise OptionError(
-                    f"batches of {size.max_frames} frames (10 ms) cannot hold one "
-                    f"utterance: the shortest has {shortest}",
-                    where=(
-                        "regime_conf.batch_schedule"
-                        if self.regime.batch_schedule
-                        else "batch_bins"
-                    ),
-                    next_step="increase it, 10000 frames are usual",
-                )
-        return allowed
 
     def batch_size(self, epoch: int) -> BatchSize:
         """Size of the batches of a sub-epoch."""

@@ -29,7 +29,7 @@ class WordPieces:
         if self.begins_words:
             self.inner = self.last = frozenset(pieces)
         else:
-            inner = [p for p in pieces if p.endswith(JOINER) and p != JOINER]
+            inner = [piece for piece in pieces if _continues(piece)]
             self.inner = frozenset(p.removesuffix(JOINER) for p in inner)
             self.last = frozenset(pieces).difference(inner)
         prefixes: Set[str] = set()
@@ -76,15 +76,23 @@ class WordPieces:
         return [piece + JOINER for piece in pieces[:-1]] + pieces[-1:]
 
 
+def _continues(token: str) -> bool:
+    return token.endswith(JOINER) and token != JOINER
+
+
 def words_of(tokens: Iterable[str]) -> List[Tuple[str, List[str]]]:
-    """Words and their pieces: ``h@@ ouse`` is ``house``; a plain word is its own piece."""
+    """Words and their pieces: ``h@@ ouse`` is ``house``, a plain word is itself."""
     words: List[Tuple[str, List[str]]] = []
     pieces: List[str] = []
     for token in tokens:
         pieces.append(token)
-        if not token.endswith(JOINER) or token == JOINER:
-            words.append(("".join(p.removesuffix(JOINER) for p in pieces), pieces))
+        if not _continues(token):
+            words.append((_joined(pieces), pieces))
             pieces = []
     if pieces:  # a mark at the very end
-        words.append(("".join(p.removesuffix(JOINER) for p in pieces), pieces))
+        words.append((_joined(pieces), pieces))
     return words
+
+
+def _joined(pieces: List[str]) -> str:
+    return "".join(p.removesuffix(JOINER) if _continues(p) else p for p in pieces)

@@ -154,9 +154,8 @@ def test_command_line_values_are_checked_like_a_file():
 @pytest.mark.parametrize("choice", ["original", "corrected"])
 def test_fidelity_selects_all_peculiarities_or_none(tmp_path, choice):
     name = (
-        f"{GOOD}_chunk50_win10_attscaledist_declstmz_rndframedrop01_decwd0025".replace(
-            "_ln_", "_relold_ln_"
-        )
+        f"{GOOD}_chunk50_win10_attscaledist_declstmz_rndframedrop01"
+        "_bpesample01_decwd0025".replace("_ln_", "_relold_ln_")
     )
     path = write(tmp_path, f"base: {name}\nfidelity: {choice}\n")
     exp = resolve(path, conf=CONF)

@@ -21,7 +21,13 @@ class DelayedSpecAug(SpecAug):
         start_batch: Number of training batches without masks, counted over the whole
             training; the count is part of the checkpoint.
         kwargs: Options of ESPnet's SpecAug.
+
+    ESPnet's code draws from torch's default generator; here that is seeded from the
+    stream ``augment`` for the call and left as it was.
     """
+
+    random_stream = "augment"
+    generator: Optional[torch.Generator] = None
 
     def __init__(self, start_batch: int = 0, **kwargs):
         super().__init__(**kwargs)
@@ -37,4 +43,9 @@ class DelayedSpecAug(SpecAug):
             self.seen_batches += 1
             if float(self.seen_batches) <= self.start_batch:
                 return x, x_lengths
-        return super().forward(x, x_lengths)
+        if self.generator is None:
+            return super().forward(x, x_lengths)
+        seed = int(torch.randint(2**62, (), generator=self.generator))
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            torch.manual_seed(seed)
+            return super().forward(x, x_lengths)

@@ -57,7 +57,7 @@ class LengthPerturbationOptions:
             if not 0.0 <= rate < 1.0 or not 1 <= low <= high:
                 raise ValueError(
                     f"length_perturbation.{name}_rate {rate}, {name}_length "
-                    f"{[low, high]}: expected 0 <= rate < 1 and 1 <= smallest <= largest"
+                    f"{[low, high]}: expected 0 <= rate < 1, 1 <= smallest <= largest"
                 )
 
 

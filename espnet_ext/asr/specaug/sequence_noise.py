@@ -1,8 +1,7 @@
 """Other utterances of the batch as background noise.
 
-Source: issue list of the regime; not part of the named experiments. Ref: Saon, Tueske,
-Audhkhasi and Kingsbury 2019, Sequence noise injected training for end-to-end speech
-recognition, section 3 (probability 0.8, scale 0.4).
+Not part of the named experiments. Ref: Saon, Tueske, Audhkhasi and Kingsbury 2019,
+Sequence noise injected training for end-to-end speech recognition.
 
 Differs from the paper: waveforms are added instead of spectra, and the other utterance
 comes from the same batch, whose lengths are alike.

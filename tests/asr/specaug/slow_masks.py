@@ -15,7 +15,9 @@ def slow_masks(batch, positions, low, high, lengths, per_sequence, seed):
     numbers = torch.randint(low, high + 1, (batch,), generator=generator).tolist()
     most = max(numbers)
     places = torch.rand(batch, positions, generator=generator).numpy()
-    sizes = torch.randint(lengths[0], lengths[1] + 1, (batch, most), generator=generator)
+    sizes = torch.randint(
+        lengths[0], lengths[1] + 1, (batch, most), generator=generator
+    )
     masked = numpy.zeros((batch, positions), dtype=bool)
     for b in range(batch):
         best_first = sorted(range(positions), key=lambda n: -places[b, n])
@@ -64,7 +66,7 @@ def slow_flow(grid, std, frames, features):
 
 
 def slow_warp(x, flow_t, flow_f):
-    """One sequence [T, F] read at displaced places, bilinear, clipped at the borders."""
+    """One sequence [T, F] read at displaced places, bilinear, clipped at borders."""
     frames, features = x.shape
     y = numpy.zeros_like(x)
     for t in range(frames):

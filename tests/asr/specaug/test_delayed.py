@@ -3,6 +3,7 @@
 import torch
 
 from espnet_ext.asr.specaug.delayed import DelayedSpecAug
+from espnet_ext.streams import Streams, attach
 
 
 def specaug(start_batch):
@@ -36,3 +37,23 @@ def test_evaluation_does_not_count():
     layer = specaug(1).eval()
     masked(layer)
     assert [masked(layer.train()) for _ in range(2)] == [False, True]
+
+
+def test_masks_and_warp_come_from_the_augment_stream_alone():
+    x, lengths = torch.randn(2, 60, 8), torch.tensor([60, 55])
+
+    def masked_features(seed):
+        layer = DelayedSpecAug(time_mask_width_range=(1, 9), freq_mask_width_range=3)
+        attach(layer, Streams(seed))
+        torch.manual_seed(0)
+        results = [layer(x.clone(), lengths)[0] for _ in range(2)]
+        torch.testing.assert_close(torch.rand(2), expected)  # the default is untouched
+        return results
+
+    torch.manual_seed(0)
+    expected = torch.rand(2)
+    first, second = masked_features(1)
+    again, _ = masked_features(1)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, masked_features(2)[0])

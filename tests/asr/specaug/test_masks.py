@@ -86,7 +86,7 @@ def test_numbers_per_sequence_are_uniform_and_the_maximum_masks_more():
         return float(torch.stack(shares).mean())
 
     # masks of one frame at different places: their number is what is masked.
-    # Mean of 2..12 is 7 (1,200 numbers of deviation 3.2); of 20 the largest is nearly 12
+    # 1,200 numbers of 2..12 have mean 7 and deviation 3.2; of 20 most are 12
     assert masked_share("per_sequence") == pytest.approx(7.0, abs=5 * 3.2 / 1200**0.5)
     expected_maximum = 12 - sum((n / 11) ** 20 for n in range(1, 11))
     assert masked_share("batch_maximum") == pytest.approx(expected_maximum, abs=0.6)

@@ -82,6 +82,8 @@ def test_the_count_of_batches_is_in_the_checkpoint_and_starts_the_schedule():
     resumed.load_state_dict(layer.state_dict())
     assert float(resumed.seen_batches) == 4
     assert resumed.seen_batches.is_floating_point()  # survives n-best averaging
+    # what a rollback to an earlier model must not take back
+    assert set(layer.keep_on_rollback) == set(layer.state_dict())
 
 
 def test_evaluation_is_the_identity_and_does_not_count():

@@ -46,5 +46,10 @@ def test_a_single_utterance_and_a_probability_of_zero_change_nothing():
 def test_features_are_refused():
     with pytest.raises(ValueError, match="waveforms"):
         add_sequence_noise(
-            *(torch.ones(2, 5, 3), torch.tensor([5, 5]), SequenceNoiseOptions(1.0), None)
+            *(
+                torch.ones(2, 5, 3),
+                torch.tensor([5, 5]),
+                SequenceNoiseOptions(1.0),
+                None,
+            )
         )

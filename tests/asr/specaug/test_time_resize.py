@@ -30,7 +30,9 @@ def test_any_size_equals_the_slow_formula(size):
     for b in range(2):
         for f in range(3):
             numpy.testing.assert_allclose(
-                resized[b, :, f].numpy(), slow_resize(x[b, :, f].numpy(), size), atol=1e-5
+                resized[b, :, f].numpy(),
+                slow_resize(x[b, :, f].numpy(), size),
+                atol=1e-5,
             )
 
 
