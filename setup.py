@@ -45,6 +45,7 @@ EXTRAS = {
     "lm": ["kenlm"],  # built from source
     "cuda": ["warp-rnnt"],  # built from source, and only where a GPU is visible
 }
+DATA_SUFFIXES = ("yaml", "tsv", "txt", "glm", "html")
 
 setup(
     name="espnet-ext",
@@ -56,7 +57,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.12,<3.14",
     packages=find_packages(include=["espnet_ext", "espnet_ext.*"]),
-    package_data={"espnet_ext": ["**/*.yaml", "**/*.tsv", "**/*.txt", "**/*.glm", "**/*.html"]},
+    package_data={"espnet_ext": [f"**/*.{kind}" for kind in DATA_SUFFIXES]},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["espnet-ext = espnet_ext.cli:main"]},

@@ -6,8 +6,8 @@ does not change the order of the data. All their states are part of a checkpoint
 torch's default generator carries the stream ``dropout``, because ``torch.nn`` layers
 draw from nothing else; ESPnet's own SpecAugment draws from it as well. The other
 streams are generators of their own, on the CPU; what is drawn on another device comes
-from a seed that they give (``on_device``). Python's and numpy's global generators, which
-we do not use, are seeded and stored all the same, for other people's code.
+from a seed that they give (``on_device``). Python's and numpy's global generators,
+which we do not use, are seeded and stored all the same, for other people's code.
 
 A module that draws from one of the streams says so:
 

@@ -1,4 +1,4 @@
-"""``--deterministic``: the same seed gives the same bytes, or a refusal says why not."""
+"""``--deterministic``: a seed gives the same bytes, or a refusal says why not."""
 
 import contextlib
 import os

@@ -22,7 +22,7 @@ class TransducerTrainer(Trainer):
 
     Differs from it: a kill at any moment loses nothing but time; random numbers come
     from named streams; values that are not finite never reach the weights; gradients
-    can be summed over batches, and models averaged over processes, as the original does.
+    can be summed over batches, and models averaged over processes, as in the original.
     ``sharded_ddp`` is refused, ``create_graph_in_tensorboard`` is ignored.
     """
 

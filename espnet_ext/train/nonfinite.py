@@ -128,8 +128,8 @@ class NonFiniteGuard:
             f"{reason} were skipped because of values that are not finite; the last "
             f"utterances: {' '.join(named)}",
             where=self.path,
-            expected=f"at most {self.in_row - 1} in a row and {100 * self.share:g} % of "
-            "a sub-epoch",
+            expected=f"at most {self.in_row - 1} in a row, and {100 * self.share:g} % "
+            "of a sub-epoch",
             next_step="look at these utterances (torch.load of that file), lower the "
             "learning rate or grad_clip; the same command continues from the last "
             "checkpoint",

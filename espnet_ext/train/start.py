@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import logging
 from typing import Iterator
 
 from espnet2.train.distributed_utils import get_rank, get_world_size
@@ -17,7 +16,8 @@ from espnet_ext.train.settings import check_settings, flat_settings, store_setti
 def training_folder(args: argparse.Namespace) -> Iterator[None]:
     """The folder of a training: locked, and of the same settings if it is continued.
 
-    Nothing is done for a dry run or for the collection of statistics.
+    Nothing is done for a dry run or for the collection of statistics. Nothing is logged
+    either: the first message would keep ESPnet from choosing the format of the log.
 
     Raises:
         FolderInUseError: Another training writes into it.
@@ -42,7 +42,6 @@ def training_folder(args: argparse.Namespace) -> Iterator[None]:
         if continued:
             check_settings(args.output_dir, settings)
         else:
-            logging.info("a new training begins")
             CheckpointStore(args.output_dir).remove()
             store_settings(args.output_dir, settings)
         yield

@@ -3,7 +3,6 @@
 import logging
 import math
 import signal
-import time
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
@@ -15,13 +14,7 @@ from espnet2.schedulers.abs_scheduler import (
 )
 from espnet2.train.reporter import Reporter
 
-from espnet_ext.errors import (
-    CheckpointError,
-    DiskFullError,
-    NonFiniteError,
-    OutputError,
-    TrainingInterrupted,
-)
+from espnet_ext.errors import NonFiniteError, TrainingInterrupted
 from espnet_ext.streams import Streams, attach
 from espnet_ext.train import epoch_files, parameter_averaging
 from espnet_ext.train.accumulation import accumulation_of
@@ -35,6 +28,7 @@ from espnet_ext.train.position import Position
 from espnet_ext.train.precision import Precision
 from espnet_ext.train.processes import Processes
 from espnet_ext.train.random_state import untouched_generators
+from espnet_ext.train.saving import Saver
 from espnet_ext.train.signals import StopSignals
 from espnet_ext.train.state import TrainingState
 from espnet_ext.train.step import BatchResult, Stepper, rates
@@ -116,8 +110,8 @@ class Training:
             own_models=self.averaging is not None,
         )
         self.store = CheckpointStore(self.folder)
+        self.saver = Saver(options, self.state, self.store, self.hooks)
         self.stop = StopSignals()
-        self.log: Optional[StepLog] = None
         self.tracer: Optional[Tracer] = None
 
     # -- the training ------------------------------------------------------------
@@ -130,7 +124,7 @@ class Training:
             NonFiniteError, DiskFullError, CheckpointError, PeerError: See there.
         """
         with self.stop:
-            self._begin()
+            self.begin()
             try:
                 for epoch in range(self.position.epoch, self.options.max_epoch + 1):
                     if self._ends_early():
@@ -143,13 +137,14 @@ class Training:
                 if self.processes.is_main and self.reporter.stats:
                     epoch_files.average(self.reporter, self.options)
             finally:
-                if self.log is not None:
-                    self.log.close()
+                if self.saver.log is not None:
+                    self.saver.log.close()
                 if self.tracer is not None:
                     self.tracer.close()
                 self.display.close()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Restore the last checkpoint, if there is one, and open the files."""
         resumed = self.options.resume and self.store.exists()
         if resumed:
             content = self.store.load()
@@ -167,8 +162,8 @@ class Training:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not resumed:
                 self.store.remove()  # of an earlier training that is not continued
-            self.log = StepLog(self.folder / STEP_LOG, self.position.log_bytes)
-            self._finish_files()  # if the last sub-epoch's were not finished
+            self.saver.log = StepLog(self.folder / STEP_LOG, self.position.log_bytes)
+            self.saver.finish_files()  # if the last sub-epoch's were not finished
             if self.options.trace_file:
                 self.tracer = Tracer(self.options.trace_file, self.parts.model)
         self.stepper = Stepper(
@@ -184,7 +179,6 @@ class Training:
             tracer=self.tracer,
         )
         self.display = Display(self.options, self.processes, self.position, resumed)
-        self._last_save = time.monotonic()
 
     def _ends_early(self) -> bool:
         options, reporter = self.options, self.reporter
@@ -209,7 +203,7 @@ class Training:
             self.sums["sub_epoch"].load_state_dict({})
             self.sums["window"].load_state_dict({})
             self.position.begun = True
-        self._train(epoch)
+        self.train_part(epoch)
         if self.averaging is not None:
             self.averaging.average(self.parts.model)
         self.reporter.stats[epoch] = {"train": self._train_scores()}
@@ -228,18 +222,19 @@ class Training:
             hook.end_sub_epoch(epoch, self.reporter.stats[epoch], self.parts)
         if self.processes.is_main:
             self.display.sub_epoch(epoch, self.reporter)
-        self._main_only(self._save_epoch, epoch)
+        self.saver.save_epoch(epoch)
         self.position.next_sub_epoch()
-        self._save()
+        self.saver.save()
         if self.processes.is_main:
-            self._finish_files()
+            self.saver.finish_files()
         if self.processes.any([self.stop.received is not None])[0]:
             if epoch < self.options.max_epoch:
                 self._interrupted()
 
     # -- training batches --------------------------------------------------------
 
-    def _train(self, epoch: int) -> None:
+    def train_part(self, epoch: int) -> None:
+        """The training batches of a sub-epoch that are left."""
         options, position = self.options, self.position
         batches = SubEpochBatches(
             self.train_factory, epoch, position.batch, options.seed
@@ -248,12 +243,12 @@ class Training:
         self.stepper.begin_sub_epoch(accumulation, batches.total or 0)
         self.display.total = batches.total
         self.dp_model.train()
-        save = False
         while True:
             item = next(batches, None)
             average = self.averaging is not None and self.averaging.due(position)
+            due = self.saver.due(accumulation.ends(position))
             ended, stop, save, average = self.processes.any(
-                [item is None, self.stop.received is not None, self._due(), average]
+                [item is None, self.stop.received is not None, due, average]
             )
             if average:
                 self.averaging.average(self.parts.model)
@@ -267,7 +262,7 @@ class Training:
             else:
                 self._record(self.stepper.batch(*item))
             if save or stop:
-                self._save()
+                self.saver.save()
             if stop:
                 self._interrupted()
             if self.tracer is not None and self.tracer.step > options.trace_steps:
@@ -285,7 +280,7 @@ class Training:
                 clipped = 100.0 * (result.grad_norm > self.options.grad_clip > 0)
                 self.sums[name].add({"grad_norm": result.grad_norm, "clip": clipped})
         self.sums["window"].add({"frames": result.frames})
-        if self.log is not None:
+        if self.saver.log is not None:
             line: Dict[str, Any] = {
                 "epoch": position.epoch,
                 "batch": position.batch,
@@ -297,21 +292,8 @@ class Training:
                 line["grad_norm"] = _json(result.grad_norm)
             if result.skipped:
                 line["skipped"] = True
-            self.log.write(line)
+            self.saver.log.write(line)
         self.display.batch(self.sums["window"], rates(self.parts.optimizers))
-
-    def _due(self) -> bool:
-        minutes, updates = (
-            self.options.save_interval_minutes,
-            self.options.save_interval_updates,
-        )
-        if minutes is not None and self.processes.is_main:
-            if time.monotonic() - self._last_save >= 60.0 * minutes:
-                return True
-        # asked before a batch: whether this batch's update is one to save after
-        if updates is None or not self.stepper.accumulation.ends(self.position):
-            return False
-        return (self.position.updates + 1) % updates == 0
 
     # -- the end of a sub-epoch ---------------------------------------------------
 
@@ -339,7 +321,7 @@ class Training:
         except StopRequested:
             self.parts.streams.load_state_dict(streams)
             self.stepper.buffers.restore()
-            self._save()
+            self.saver.save()
             self._interrupted()
         before = self.reporter.stats.get(epoch - 1, {}).get("valid", {})
         total = before.get("total_count", 0) + count
@@ -357,51 +339,6 @@ class Training:
                 "nevertheless; the last checkpoint is from before",
             )
         logging.warning(f"the validation loss of sub-epoch {epoch} is {loss}")
-
-    def _save_epoch(self, epoch: int) -> None:
-        epoch_files.save_epoch(self.parts.model, epoch, self.options)
-
-    def _finish_files(self) -> None:
-        """Links, means and removals after a sub-epoch; may be done twice."""
-        epoch = self.position.epoch - 1
-        if epoch < 1 or self.position.begun or epoch not in self.reporter.stats:
-            return
-        options = self.options
-        epoch_files.update_links(epoch, self.reporter, options)
-        interval = options.nbest_averaging_interval
-        if interval > 0 and epoch % interval == 0:
-            epoch_files.average(self.reporter, options, f"till{epoch}epoch")
-        keep = [
-            number
-            for hook in self.hooks.values()
-            for number in hook.keep_epochs(epoch, self.parts)
-        ]
-        epoch_files.clean_up(epoch, self.reporter, options, keep)
-
-    # -- saving -------------------------------------------------------------------
-
-    def _save(self) -> None:
-        if self.log is not None:
-            self.position.log_bytes = self.log.flush()
-        content = self.state.capture()
-        self._main_only(self.store.save, content)
-        self._last_save = time.monotonic()
-
-    def _main_only(self, work: Any, argument: Any) -> None:
-        """Write a file in the main process; all of them fail if it does."""
-        error: Optional[Exception] = None
-        if self.processes.is_main:
-            try:
-                work(argument)
-            except (DiskFullError, OutputError, CheckpointError, OSError) as raised:
-                error = raised
-        failed = self.processes.any([error is not None])[0]
-        if error is not None:
-            raise error
-        if failed:
-            raise OutputError(
-                "the main process could not save", next_step="its log says why"
-            )
 
     def _interrupted(self) -> None:
         number = self.stop.received

@@ -9,6 +9,13 @@ from espnet_ext.train.regime import parse_regime
 from tests.train.test_processes import NO_DROPOUT
 from tests.train.tiny_training import CONFIG, checkpoint, train, words, write_config
 
+LETTERS = {
+    (True, False): "b",
+    (False, True): "e",
+    (True, True): "x",
+    (False, False): ".",
+}
+
 
 def pattern(accumulation: Accumulation, sub_epochs) -> str:
     """One letter a batch: b begins, e ends, x both, . neither; | between sub-epochs."""
@@ -18,9 +25,7 @@ def pattern(accumulation: Accumulation, sub_epochs) -> str:
         for _ in range(length):
             begins = accumulation.begins(position)
             ends = accumulation.ends(position)
-            letters.append(
-                {(1, 0): "b", (0, 1): "e", (1, 1): "x"}.get((begins, ends), ".")
-            )
+            letters.append(LETTERS[begins, ends])
             position.batch += 1
             position.batches += 1
         letters.append("|")

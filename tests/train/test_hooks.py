@@ -1,6 +1,7 @@
 """Hooks are called at their moments, once, and their state is part of a checkpoint."""
 
 import signal
+import time
 
 from espnet_ext.train import hooks
 from espnet_ext.train.hooks import SubEpochHook
@@ -65,7 +66,7 @@ def test_a_resumed_training_calls_no_hook_twice(tiny_data, tmp_path, monkeypatch
     command = words(tiny_data, tmp_path / "exp", *options)
     child = start(command, tmp_path / "log")
     while not (tmp_path / "exp" / "checkpoint.pth").exists():
-        pass
+        time.sleep(0.002)
     child.kill(signal.SIGKILL)
     child.wait()
     train(command, tmp_path / "log2")

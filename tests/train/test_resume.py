@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from espnet_ext.train.validation import StopRequested
 from tests.train.tiny_training import (
     assert_same_result,
     checkpoint,
@@ -90,6 +92,25 @@ def test_sigterm_saves_and_exits_with_its_own_status(tiny_data, tmp_path):
         assert checkpoint(folder)["position"]["batches"] > 0
     train(words(tiny_data, folder, *options), tmp_path / "log2")
     assert_same_result(tmp_path / "whole", folder)
+
+
+def test_a_stop_while_validating_leaves_everything_as_it_was_before(
+    tiny_data, tmp_path, monkeypatch
+):
+    """Validation may draw random numbers, and change buffers; a stop undoes both."""
+    train(words(tiny_data, tmp_path / "whole"), tmp_path / "log0")
+
+    def stopped(model, *unused, **options):
+        torch.rand(3)
+        model.specaug.seen_batches += 1
+        raise StopRequested
+
+    with monkeypatch.context() as patched:
+        patched.setattr("espnet_ext.train.training.validate", stopped)
+        text = train(words(tiny_data, tmp_path / "exp"), tmp_path / "log1", status=75)
+    assert "in sub-epoch 1 after batch 4" in text
+    train(words(tiny_data, tmp_path / "exp"), tmp_path / "log2")
+    assert_same_result(tmp_path / "whole", tmp_path / "exp")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
