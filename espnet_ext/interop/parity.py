@@ -2,7 +2,7 @@
 
 # Dimensions: B batch, T encoder frames, S label positions, K beam, V vocabulary
 import re
-from typing import Iterator
+from typing import Dict, Iterator
 
 import numpy as np
 import torch
@@ -124,13 +124,7 @@ def compare_losses(
     for number, nll in model.aux_ctc_nll(outputs, *batch).items():
         losses[f"ctc_{number}"] = nll
     start = f"{prefix}out:"
-    originals = {}  # our name of each loss to the array's
-    for array in arrays:
-        loss = array.removeprefix(start)
-        if array.startswith(start) and (
-            loss in LOSSES or re.fullmatch(r"ctc_\d+", loss)
-        ):
-            originals[LOSSES.get(loss, loss)] = array
+    originals = _loss_arrays(arrays, prefix, losses)
     expected = set(originals)
     for loss in sorted(expected ^ set(losses)):
         yield Comparison(f"{prefix}{loss} (only on one side)", np.inf, 0.0)
@@ -156,6 +150,25 @@ def compare_losses(
     if any(name.startswith("grad:") for name in arrays):
         sum(nll.sum() for nll in losses.values()).backward()
         yield from _compare_gradients(reference, arrays)
+
+
+def _loss_arrays(arrays: Arrays, prefix: str, ours) -> Dict[str, str]:
+    """Array of each loss by our name for it; a name of its own is the main loss's."""
+    start = f"{prefix}loss:"
+    found, others = {}, []
+    for name in arrays:
+        loss = name.removeprefix(start)
+        if not name.startswith(start):
+            continue
+        if loss in LOSSES or re.fullmatch(r"ctc_\d+", loss):
+            found[LOSSES.get(loss, loss)] = f"{prefix}out:{loss}"
+        else:
+            others.append(loss)
+    missing = sorted(set(ours) - set(found))
+    for loss in others:
+        name = missing.pop() if len(others) == len(missing) == 1 else loss
+        found[name] = f"{prefix}out:{loss}"
+    return found
 
 
 def _compare_sizes(

@@ -90,7 +90,7 @@ def _transducer_decoder(
     encoder_size: int,
     experiment: OriginalExperiment,
 ) -> Tuple[Dict[str, Any], List[Rule]]:
-    """Options of the transducers' decoder and its rules: reference/models.md (b), (e)."""
+    """Options of the transducers' decoder, and rules: reference/models.md (b), (e)."""
     if experiment.family == "orig":
         return orig_decoder(parameters, ids_K, encoder_size, experiment)
     options = dict(experiment.decoder)
@@ -115,7 +115,7 @@ def _attention_decoder(
     encoder_size: int,
     experiment: OriginalExperiment,
 ) -> Tuple[Dict[str, Any], List[Rule]]:
-    """Options of the attention models' decoder and its rules: reference/models.md (g)."""
+    """Options of the attention decoder, and rules: reference/models.md (g)."""
     options = dict(experiment.decoder)
     hidden, zoneout_input = _lstm_sizes(parameters, "s", "zoneout" in options)
     options.update(
@@ -219,9 +219,8 @@ def _size(experiment, parameters, bos, recognition) -> SizedExperiment:
     layers = encoder["num_layers"]
     aux_ctc, more = _aux_ctc(parameters, experiment, layers, ids_K, recognition)
     rules += more
-    names = {
-        key: experiment.resolved.get(key) for key in ("encoder", "decoder", "model")
-    }
+    keys = ("encoder", "decoder", "model")
+    names = {key: experiment.resolved.get(key) for key in keys}
     options: Dict[str, Any] = {"loss_reduction": "sum"}
     if aux_ctc:
         options["aux_ctc"] = aux_ctc

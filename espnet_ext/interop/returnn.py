@@ -55,7 +55,7 @@ def parameters_of(arrays: Arrays, kind: str = PARAMETER_PREFIX) -> Arrays:
     A file without any such prefix is taken as NAME -> array already.
     """
     if not any(name.startswith(PARAMETER_PREFIX) for name in arrays):
-        return dict(arrays)
+        return {n.removesuffix(NAME_SUFFIX): array for n, array in arrays.items()}
     return {
         name[len(kind) :].removesuffix(NAME_SUFFIX): arrays[name]
         for name in arrays

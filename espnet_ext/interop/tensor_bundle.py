@@ -209,5 +209,5 @@ def _read_tensors(
             raise FormatError(
                 f"tensor {name} has {raw.size} bytes", expected=f"{wanted} bytes"
             )
-        tensors[name] = np.frombuffer(raw.tobytes(), dtype).reshape(entry.shape)
+        tensors[name] = np.array(raw).view(dtype).reshape(entry.shape)
     return tensors

@@ -130,3 +130,52 @@ def test_wrong_options_are_named():
         decoder(inverse_fertility="log")
     with pytest.raises(OptionError, match="apply 'both'"):
         model(label_smoothing={"apply": "both"})
+
+
+def test_one_mask_of_the_recurrent_matrix_serves_all_labels(monkeypatch):
+    part = decoder(recurrent_weight_dropout=0.5).train()
+    drawn = []
+    original = part.lstm.recurrent_weight
+    monkeypatch.setattr(
+        part.lstm, "recurrent_weight", lambda: drawn.append(1) or original()
+    )
+    frames, lengths = torch.randn(1, 4, 8), torch.tensor([4])
+    inputs = torch.tensor([[5, 1, 2, 3]])
+    torch.manual_seed(1)
+    first = part.label_logits(frames, lengths, inputs)
+    assert len(drawn) == 1
+    torch.manual_seed(2)
+    assert not torch.allclose(part.label_logits(frames, lengths, inputs), first)
+    plain = decoder().eval()
+    torch.testing.assert_close(
+        part.eval().label_logits(frames, lengths, inputs),
+        plain.label_logits(frames, lengths, inputs),
+    )
+
+
+def test_labels_are_switched_in_training_alone():
+    part = decoder(label_switchout=0.9).train()
+    plain = decoder().train()
+    frames, lengths = torch.randn(1, 4, 8), torch.tensor([4])
+    inputs = torch.tensor([[5, 1, 2, 3]])
+    wanted = plain.label_logits(frames, lengths, inputs)
+    assert not torch.allclose(part.label_logits(frames, lengths, inputs), wanted)
+    part.eval()
+    torch.testing.assert_close(part.label_logits(frames, lengths, inputs), wanted)
+
+
+def test_a_ctc_loss_stands_beside_the_cross_entropy_which_may_start_later():
+    batch = tiny_batch()
+    with_ctc = model(ctc_weight=0.5, transducer_start_epoch=3).train()
+    with_ctc.set_epoch(2)
+    _, stats, _ = with_ctc(**batch)
+    assert "loss_att" not in stats and {"loss_ctc", "loss_ctc_2"} <= set(stats)
+    with_ctc.set_epoch(3)
+    loss, stats, _ = with_ctc(**batch)
+    expected = stats["loss_att"] + 0.5 * stats["loss_ctc"] + stats["loss_ctc_2"]
+    torch.testing.assert_close(loss.detach(), expected)
+    with pytest.raises(ValueError, match="transducer_start_epoch 3 needs"):
+        bare = model(ctc_weight=0.0)
+        bare.ctc_heads = None
+        bare.transducer_start_epoch = 3
+        bare.check_start(False)

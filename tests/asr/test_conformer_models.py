@@ -261,3 +261,25 @@ def test_decoder_parameter_counts_are_those_of_the_original(options, joint, para
         )
     extra = options.get("embedding_size", 256)
     assert sum(p.numel() for p in decoder.parameters()) - extra == parameters
+
+
+def test_ctc_models_take_smoothing_weight_and_a_late_start():
+    batch = tiny_batch()
+    plain = build("ctc", aux_ctc=AUX).eval()
+    smoothed = build("ctc", aux_ctc=AUX, label_smoothing={"type": "lsx", "scale": 0.2})
+    values = []
+    for part in (plain, smoothed.eval()):
+        loss, _, _ = part(**batch)
+        loss.backward()
+        values.append((loss.detach(), part.ctc.ctc_lo.bias.grad))
+    torch.testing.assert_close(values[0][0], values[1][0])
+    assert not torch.allclose(values[0][1], values[1][1])
+    half = build("ctc", ctc_weight=0.5).eval()
+    torch.testing.assert_close(half(**batch)[0], 0.5 * build("ctc").eval()(**batch)[0])
+    late = build("ctc", aux_ctc=AUX, transducer_start_epoch=2).train()
+    late.set_epoch(1)
+    assert "loss_ctc" not in late(**batch)[1]
+    with pytest.raises(ValueError, match="expected type ls or lsx"):
+        build("ctc", label_smoothing={"type": "lsxx", "scale": 0.1})
+    with pytest.raises(ValueError, match="ctc_weight 0.0"):
+        build("ctc", ctc_weight=0.0)

@@ -55,3 +55,21 @@ def test_running_statistics_change_in_training_alone_and_only_where_in_use():
         assert torch.equal(norm.running_mean, before)
         expected = (x[0, 0, 0] - before[0]) / torch.sqrt(norm.running_var[0] + 1e-3)
         torch.testing.assert_close(y[0, 0, 0], expected)
+
+
+def test_old_statistics_are_updated_in_evaluation_before_they_are_used():
+    """By the formula of the original's layer; no gradient goes to the statistics."""
+    x, lengths = batch()
+    x.requires_grad_()
+    norm = GrowingBatchNorm(Axis("model", 3), True, updates_in_evaluation=True).eval()
+    y = norm(x, lengths)
+    valid = torch.cat([x[0], x[1, :, :2]], dim=1).detach()
+    mean = 0.1 * valid.mean(1)
+    variance = 0.9 + 0.1 * valid.var(1, unbiased=False)
+    torch.testing.assert_close(norm.running_mean, mean)
+    torch.testing.assert_close(norm.running_var, variance)
+    scale = torch.rsqrt(variance + 1e-3)
+    torch.testing.assert_close(y, (x - mean[:, None]) * scale[:, None])
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, scale[:, None].expand_as(x))
+    assert not torch.allclose(norm(x, lengths), y)  # a second time: other statistics

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.dropout import FeatureDropout, switch_out
 
 
 def test_shared_mask_is_the_same_for_all_sequences_and_frames():
@@ -41,3 +41,13 @@ def test_wrong_mask_and_rate_are_refused():
         FeatureDropout(0.1, "shraed")
     with pytest.raises(ValueError, match="rate 1.0"):
         FeatureDropout(1.0)
+
+
+def test_switched_labels_have_the_rate_and_all_ids_but_blank():
+    torch.manual_seed(1)
+    labels = torch.full((100, 200), 7)
+    switched = switch_out(labels, 0.3, 11)
+    # a tenth of the replaced ones are 7 again; 20,000 draws: 5 sigma is 0.016
+    assert abs(float((switched != 7).float().mean()) - 0.27) < 0.016
+    assert switched.min() == 1 and switched.max() == 10
+    assert torch.equal(switch_out(labels, 0.0, 11), labels)

@@ -25,6 +25,7 @@ import torch
 from espnet_ext.asr.encoder.conformer_parts import zero_padding
 from espnet_ext.asr.encoder.conv_blstm import ACTIVATIONS, ConvFront
 from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.growing import Axis, fixed
 from espnet_ext.layers.init import init_conv2d_
 from espnet_ext.layers.lstm import Blstm
 from espnet_ext.layers.same_padding import (
@@ -99,6 +100,7 @@ class ConvFrontend(torch.nn.Module):
             features = -(-features // layer.feature_stride)
             features = -(-features // layer.feature_pooling)
         self.output_size = features * previous
+        self.out_axis, self.growing_size = fixed(self.output_size), 0
 
     def forward(self, x_BTF: torch.Tensor, lengths_B: torch.Tensor) -> Frames:
         """[B, T, F] to [B, T', F' C] and lengths."""
@@ -129,6 +131,7 @@ class BlstmFrontend(torch.nn.Module):
         dropout: Between the BLSTM layers.
         dropout_mask: See FeatureDropout.
         hide_padding: Frames after the end are zero for the convolutions.
+        growing: Its units grow with the encoder; each layer's inputs as one block.
     """
 
     def __init__(
@@ -141,9 +144,11 @@ class BlstmFrontend(torch.nn.Module):
         dropout: float = 0.1,
         dropout_mask: str = "shared",
         hide_padding: bool = False,
+        growing: bool = False,
     ):
         super().__init__()
         self.hide_padding = hide_padding
+        self.growing_size = hidden_size if growing else 0
         self.time_pooling = list(time_pooling)
         size = input_size
         self.conv_front = None
@@ -156,9 +161,13 @@ class BlstmFrontend(torch.nn.Module):
             )
             size = self.conv_front.output_size
         self.layers = torch.nn.ModuleList()
+        kind = "lstm" if growing else None
+        in_axis = fixed(size)
         for _ in time_pooling:
-            self.layers.append(Blstm(size, hidden_size))
+            self.layers.append(Blstm(size, hidden_size, in_axis, kind))
             size = 2 * hidden_size
+            in_axis = Axis("frames", size) if growing else fixed(size)
+        self.out_axis = in_axis
         self.dropout = FeatureDropout(dropout, dropout_mask)
         self.output_size = size
 
@@ -183,6 +192,7 @@ def build_frontend(
     dropout: float,
     dropout_mask: str,
     hide_padding: bool,
+    growing: bool = False,
 ) -> torch.nn.Module:
     """Frontend from its options in a configuration.
 
@@ -192,6 +202,7 @@ def build_frontend(
         dropout: Default of the BLSTM frontends.
         dropout_mask: See FeatureDropout.
         hide_padding: See the module.
+        growing: The units of a BLSTM frontend grow with the encoder.
     """
     options = dict(options)
     name = options.pop("type", "conv")
@@ -210,7 +221,8 @@ def build_frontend(
             f"expected {allowed or 'none'}"
         )
     if name in BLSTM_TYPES:
-        options = {"dropout": dropout, "dropout_mask": dropout_mask, **options}
+        common = {"dropout": dropout, "dropout_mask": dropout_mask}
+        options = {**common, "growing": growing, **options}
         return BlstmFrontend(input_size, hide_padding=hide_padding, **options)
     layers = list(CONV_LAYERS[name])
     channels = options.get("conv_channels", [layer.channels for layer in layers])

@@ -18,6 +18,7 @@ class Stage(NamedTuple):
         feed_forward: Inner dimension.
         head: Size of a head.
         kernel: Kernel of the depthwise convolution.
+        frontend: Units a direction of a BLSTM frontend that grows; 0 for none.
     """
 
     layers: int
@@ -26,10 +27,13 @@ class Stage(NamedTuple):
     feed_forward: int
     head: int
     kernel: int
+    frontend: int = 0
 
     def sizes(self) -> Dict[str, int]:
         """For ``GrowingModule.set_sizes``."""
         return {
+            "lstm": self.frontend,
+            "frames": 2 * self.frontend,
             "model": self.model,
             "feed_forward": self.feed_forward,
             "head": self.head,
@@ -51,6 +55,7 @@ class GrowthOptions(NamedTuple):
         kernel_multiple: The convolution kernel grows too, in multiples of this number;
             None: it does not.
         regularise_from_epoch: First sub-epoch (1-based) with any encoder dropout.
+        frontend: The units of a BLSTM frontend grow with the width too (old_nick).
     """
 
     layers: Sequence[int]
@@ -60,6 +65,7 @@ class GrowthOptions(NamedTuple):
     qkv: str = "blocks"
     kernel_multiple: Optional[int] = None
     regularise_from_epoch: int = 1
+    frontend: bool = False
 
     def check(self, num_layers: int) -> None:
         """Raise ValueError where the options contradict each other."""
@@ -98,6 +104,7 @@ def stages_of(
     feed_forward_size: int,
     num_heads: int,
     kernel_size: int,
+    frontend_size: int = 0,
 ) -> List[Stage]:
     """All stages, the last one at full size.
 
@@ -129,6 +136,11 @@ def stages_of(
                 inner,
                 head,
                 min(kernel, kernel_size),
+                (
+                    int(frontend_size * fraction / num_heads) * num_heads
+                    if layers < num_layers
+                    else frontend_size
+                ),
             )
         )
     return stages

@@ -21,7 +21,6 @@ from espnet_ext.layers.growing import (
     Axis,
     GrowingLayerNorm,
     GrowingLinear,
-    fixed,
     initialise,
     set_sizes,
     used_entries,
@@ -187,11 +186,16 @@ class StagedConformerEncoder(AbsEncoder):
             attention=attention,
         )
         self.frontend = build_frontend(
-            input_size, frontend or {}, dropout, dropout_mask, padding == "zero"
+            input_size,
+            frontend or {},
+            dropout,
+            dropout_mask,
+            padding == "zero",
+            growing=self.growth is not None and self.growth.frontend,
         )
         model = Axis("model", model_size)
         self.input_projection = GrowingLinear(
-            fixed(self.frontend.output_size), model, bias=False, init=init
+            self.frontend.out_axis, model, bias=False, init=init
         )
         self.input_norm = GrowingLayerNorm(model) if input_norm else None
         self.layers = torch.nn.ModuleList(
@@ -223,6 +227,7 @@ class StagedConformerEncoder(AbsEncoder):
             feed_forward_size,
             num_heads,
             conv_kernel_size,
+            self.frontend.growing_size,
         )
         if self.growth is not None and self.growth.width:
             initialise(self, [stage.sizes() for stage in self.stages])
