@@ -27,6 +27,9 @@ PARTS: Tuple[Tuple[str, str], ...] = (
     ("decoder.lstm.", "prediction_network"),
 )
 QKV = ".attention.qkv."
+STATISTICS = ("running_mean", "running_var")
+# what decays, its factor, and which of its entries are in use (None: all)
+Decaying = Tuple[torch.Tensor, float, Optional[torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,7 @@ class WeightDecay:
             for name, factor in self.full.items()
         }
 
-    def parameters(
-        self,
-    ) -> Iterator[Tuple[torch.nn.Parameter, float, Optional[torch.Tensor]]]:
+    def parameters(self) -> Iterator[Decaying]:
         """Parameters that decay now, their factor, and what of them is in use."""
         masks, named = self.masks(), dict(self.model.named_parameters())
         for name, factor in self.factors().items():
@@ -165,12 +166,30 @@ class WeightDecay:
 
     @torch.no_grad()
     def value(self) -> torch.Tensor:
-        """The term of the objective of a batch."""
+        """The term of the objective of a batch, float64.
+
+        Running statistics of batch normalisation are counted in, as the original does
+        because they are parameters there; no gradient comes of it. Source:
+        reference/corrections.md 7.
+        """
         total = next(self.model.parameters()).new_zeros((), dtype=torch.float64)
-        for parameter, factor, mask in self.parameters():
-            used = parameter if mask is None else parameter[mask]
+        for tensor, factor, mask in (*self.parameters(), *self._statistics()):
+            used = tensor if mask is None else tensor[mask]
             total += factor * used.detach().square().sum(dtype=torch.float64)
         return total
+
+    def _statistics(self) -> Iterator[Decaying]:
+        """Running means and variances of the encoder, like ``parameters``."""
+        if self.options.encoder_parameters == "weights":
+            return
+        masks, factors = self.masks(), self.factors()
+        for name, buffer in self.model.named_buffers():
+            module, _, kind = name.rpartition(".")
+            if kind in STATISTICS:
+                factor = factors.get(f"{module}.weight", 0.0)
+                mask = masks.get(name)
+                if factor and (mask is None or bool(mask.any())):
+                    yield buffer, factor, None if mask is None else mask.to(buffer.device)
 
     def added_to(self, loss: torch.Tensor) -> torch.Tensor:
         """The same loss, whose gradient is that of loss and term.
