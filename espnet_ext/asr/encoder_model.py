@@ -17,6 +17,7 @@ from espnet_ext.asr.weight_decay import options_of as weight_decay_options
 from espnet_ext.layers.init import glorot_uniform_
 
 REDUCTIONS = ("mean", "sum")
+NONFINITE_LOSSES = ("keep", "zero")
 # names of the experiments for two options of AuxiliaryCtc
 AUX_FORMS = {
     "aux": {"top_layer": False, "blank": "last_label"},
@@ -63,6 +64,8 @@ class EncoderModel(ESPnetASRModel):
             (original). Reported values are means in both cases.
         l2: Options of WeightDecayOptions, relative to summed losses; None for no
             weight decay. The term is part of the objective, not of reported losses.
+        nonfinite_loss: What a sequence contributes whose main loss overflowed or is
+            nan: ``keep`` (a trainer skips the update) or ``zero`` (``orig``).
         transducer_start_epoch: The main loss, whatever it is, is computed from this
             1-based epoch on; before it, only CTC losses (experiments ``transdN``).
     """
@@ -74,8 +77,13 @@ class EncoderModel(ESPnetASRModel):
         loss_reduction: str = "mean",
         transducer_start_epoch: int = 1,
         l2: Optional[Dict] = None,
+        nonfinite_loss: str = "keep",
         **kwargs,
     ):
+        if nonfinite_loss not in NONFINITE_LOSSES:
+            raise ValueError(
+                f"nonfinite_loss {nonfinite_loss!r}: expected one of {NONFINITE_LOSSES}"
+            )
         if loss_reduction not in REDUCTIONS:
             raise ValueError(
                 f"loss_reduction {loss_reduction!r}: expected one of {REDUCTIONS}"
@@ -90,6 +98,7 @@ class EncoderModel(ESPnetASRModel):
                 "expected 'sum'"
             )
         self.loss_reduction = loss_reduction
+        self.nonfinite_loss = nonfinite_loss
         self.epoch: Optional[int] = None
         self.transducer_start_epoch = transducer_start_epoch
         self.ctc_heads = None
@@ -309,6 +318,12 @@ class EncoderModel(ESPnetASRModel):
             if not self.trainer_adds_decay:
                 loss = self.weight_decay.added_to(loss)
         return force_gatherable((loss, stats, batch), loss.device)
+
+    def counted(self, cost_B: torch.Tensor) -> torch.Tensor:
+        """The costs that are summed, see ``nonfinite_loss``."""
+        if self.nonfinite_loss == "zero":
+            return cost_B[torch.isfinite(cost_B)]
+        return cost_B
 
     def log_impossible(self, possible_B, utterance_ids) -> None:
         """Name the sequences that have no alignment."""

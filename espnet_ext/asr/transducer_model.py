@@ -12,12 +12,11 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.encoder_model import EncoderModel, smoothing_schedule
-from espnet_ext.asr.loss import factorised_loss, full_sum_loss
+from espnet_ext.asr.loss import factorised_loss, full_sum_loss, get_topology
 from espnet_ext.asr.loss.node_gradient import GradientOptions
 from espnet_ext.asr.search.greedy import greedy_search
 
 LOSS_BACKENDS = ("fused", "torch")
-NONFINITE_LOSSES = ("keep", "zero")
 
 
 class TransducerModel(EncoderModel):
@@ -32,12 +31,12 @@ class TransducerModel(EncoderModel):
         loss_backend: ``fused``, which never stores the scores of the lattice, or
             ``torch``, which does. The numbers are the same but for rounding, and with
             elementwise dropout but for the draw of the masks.
-        nonfinite_loss: What a sequence contributes whose loss overflowed or is nan:
-            ``keep`` (the trainer then skips the update) or ``zero`` (``orig``).
 
     A sequence with more labels than encoder frames has no alignment. It contributes
     nothing to the loss and is named in the log.
     """
+
+    score_name = "loss_transducer"  # of the main loss among the reported values
 
     def __init__(
         self,
@@ -49,13 +48,8 @@ class TransducerModel(EncoderModel):
         label_smoothing: Optional[Dict] = None,
         fastemit: float = 0.0,
         loss_backend: str = "fused",
-        nonfinite_loss: str = "keep",
         **kwargs,
     ):
-        if nonfinite_loss not in NONFINITE_LOSSES:
-            raise ValueError(
-                f"nonfinite_loss {nonfinite_loss!r}: expected one of {NONFINITE_LOSSES}"
-            )
         if loss_backend not in LOSS_BACKENDS:
             raise ValueError(
                 f"loss_backend {loss_backend!r}: expected one of {LOSS_BACKENDS}"
@@ -81,7 +75,6 @@ class TransducerModel(EncoderModel):
             )
         self.fastemit = fastemit
         self.loss_backend = loss_backend
-        self.nonfinite_loss = nonfinite_loss
         self.initialise_frame_weights()
 
     @property
@@ -151,12 +144,10 @@ class TransducerModel(EncoderModel):
         if self.main_loss_is_active():
             am_BTR = self.joint_network.project_frames(frames_BTD, lengths_B)
             nll_B = self.transducer_nll(am_BTR, lengths_B, labels_BL, text_lengths)
-            possible_B = self.joint_network.topology_fits(lengths_B, text_lengths)
+            possible_B = get_topology("rna").feasible(lengths_B, text_lengths)
+            possible_B = possible_B.to(nll_B.device)
             self.log_impossible(possible_B, kwargs.get("utt_id"))
-            counted_B = possible_B
-            if self.nonfinite_loss == "zero":
-                counted_B = possible_B & torch.isfinite(nll_B)
-            nll = nll_B[counted_B].sum()
+            nll = self.counted(nll_B[possible_B]).sum()
             stats["loss_transducer"] = nll.detach() / batch
             stats["impossible"] = (~possible_B).sum().float()
             terms.append(nll)

@@ -42,7 +42,8 @@ class AdamTf(torch.optim.Optimizer):
 
     Args:
         params: Parameters; one that has an attribute ``l2_factor`` decays decoupled
-            from the gradient if ``decoupled_l2_factor`` is given.
+            from the gradient if ``decoupled_l2_factor`` is given. Entries outside of an
+            attribute ``used_mask`` get neither decay nor noise.
         lr: Learning rate; a scheduler usually sets it.
         betas: Decay of the averages m and v.
         eps: Added to the root of v.
@@ -94,7 +95,9 @@ class AdamTf(torch.optim.Optimizer):
             return gradient
         noise = torch.empty(gradient.shape, dtype=torch.float32)
         truncated_normal_(noise, self.gradient_noise_std, self.generator)
-        return gradient + noise.to(gradient)
+        noise = noise.to(gradient)
+        used = getattr(parameter, "used_mask", None)
+        return gradient + (noise if used is None else noise * used.to(noise))
 
     def _decay(self, parameter: torch.Tensor, lr: float) -> None:
         factor = getattr(parameter, "l2_factor", 0.0)
@@ -103,7 +106,7 @@ class AdamTf(torch.optim.Optimizer):
         amount = 2.0 * factor
         if self.decoupled_l2_uses_factor:
             amount *= self.decoupled_l2_factor * lr / self.default_lr
-        used = getattr(parameter, "l2_mask", None)
+        used = getattr(parameter, "used_mask", None)
         decay = parameter * amount
         parameter.sub_(decay if used is None else decay * used.to(decay))
 

@@ -8,7 +8,7 @@ Ref: Smith 2018 (one cycle), arXiv 1803.09820; Loshchilov and Hutter 2017 (cosin
 
 import bisect
 import math
-from typing import Any, Callable, Dict, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 import torch
 from espnet2.schedulers.abs_scheduler import (
@@ -21,7 +21,6 @@ from espnet_ext.errors import OptionError
 
 Points = Sequence[Tuple[float, float]]
 Rate = Callable[[float], float]
-UNITS = ("sub_epoch", "update")
 
 
 def piecewise_linear(points: Points, place: float) -> float:
@@ -50,99 +49,103 @@ def cosine(
 
 
 class _BySteps(AbsScheduler):
-    """Sets a rate that is a function of the number of steps; 0 before the first."""
+    """Sets a rate that is a function of the number of sub-epochs or updates."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, rate: Rate, first: int):
+    def __init__(self, optimizer: torch.optim.Optimizer, rate: Rate):
         self.optimizer = optimizer
         self.rate_at = rate
-        self.first = first  # place of the first sub-epoch or update
-        self.steps = 0
+        self.place = 1  # of the sub-epoch or update that comes
         self._use()
 
     def _use(self) -> None:
-        rate = self.rate_at(self.first + self.steps)
+        rate = self.rate_at(self.place)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
     def step(self, epoch: int = None) -> None:
         """A sub-epoch, or an update, ended."""
-        self.steps += 1
+        self.place += 1
         self._use()
 
     def state_dict(self) -> Dict[str, Any]:
-        """The number of steps."""
-        return {"steps": self.steps}
+        """The number of the sub-epoch or update that comes."""
+        return {"place": self.place}
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Continue from that number."""
-        self.steps = int(state["steps"])
+        self.place = int(state["place"])
         self._use()
 
 
-class _BySubEpochs(_BySteps, AbsEpochStepScheduler):
-    """Steps after each sub-epoch."""
-
-
-class _ByUpdates(_BySteps, AbsBatchStepScheduler):
-    """Steps after each update."""
-
-
-def _scheduler(
-    optimizer: torch.optim.Optimizer, rate: Rate, unit: str
-) -> Union[_BySubEpochs, _ByUpdates]:
-    if unit not in UNITS:
-        raise OptionError(f"scheduler: unit {unit!r}", expected=" or ".join(UNITS))
-    kind = _BySubEpochs if unit == "sub_epoch" else _ByUpdates
-    return kind(optimizer, rate, first=1)
-
-
-def build_piecewise_linear(
-    optimizer: torch.optim.Optimizer, points: Points, unit: str = "sub_epoch"
-) -> AbsScheduler:
-    """Scheduler ``piecewise_linear``.
-
-    Args:
-        optimizer: Its groups get the rate.
-        points: [place, rate], places rising; a sub-epoch or update counts from 1.
-        unit: ``sub_epoch`` or ``update``.
-
-    Raises:
-        OptionError: No points, or their places do not rise.
-    """
+def _checked(points: Points) -> Points:
     points = [(float(place), float(rate)) for place, rate in points]
     places = [place for place, _ in points]
     if not points or places != sorted(set(places)):
         raise OptionError(
             f"piecewise_linear: points {points}", expected="[place, rate], rising"
         )
-    return _scheduler(optimizer, lambda place: piecewise_linear(points, place), unit)
+    return points
 
 
-def build_cosine(
-    optimizer: torch.optim.Optimizer,
-    end: float,
-    peak: float,
-    lowest: float = 0.0,
-    warmup: float = 0.0,
-    unit: str = "update",
-) -> AbsScheduler:
-    """Scheduler ``cosine``.
+class PiecewiseLinear(_BySteps, AbsEpochStepScheduler):
+    """Lines between points over the sub-epochs (``piecewise_linear``).
 
     Args:
         optimizer: Its groups get the rate.
-        end: Place from which the rate is ``lowest``.
+        points: [sub-epoch, rate], rising; the first sub-epoch is 1.
+
+    Raises:
+        OptionError: No points, or they do not rise.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, points: Points):
+        points = _checked(points)
+        super().__init__(optimizer, lambda place: piecewise_linear(points, place))
+
+
+class PiecewiseLinearUpdates(_BySteps, AbsBatchStepScheduler):
+    """The same over the updates (``piecewise_linear_updates``).
+
+    Args:
+        optimizer: Its groups get the rate.
+        points: [update, rate], rising; the first update is 1.
+
+    Raises:
+        OptionError: No points, or they do not rise.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, points: Points):
+        points = _checked(points)
+        super().__init__(optimizer, lambda place: piecewise_linear(points, place))
+
+
+class CosineUpdates(_BySteps, AbsBatchStepScheduler):
+    """Warm-up and half a cosine over the updates (``cosine_updates``).
+
+    Args:
+        optimizer: Its groups get the rate.
         peak: Highest rate.
+        end: Update from which the rate is ``lowest``.
         lowest: Lowest rate.
-        warmup: Place of the highest rate.
-        unit: ``sub_epoch`` or ``update``.
+        warmup: Update of the highest rate.
 
     Raises:
         OptionError: The end is not behind the warm-up.
     """
-    if not 0.0 <= warmup < end:
-        raise OptionError(
-            f"cosine: warmup {warmup}, end {end}", expected="0 <= warmup < end"
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        peak: float,
+        end: float,
+        lowest: float = 0.0,
+        warmup: float = 0.0,
+    ):
+        if not 0.0 <= warmup < end:
+            raise OptionError(
+                f"cosine_updates: warmup {warmup}, end {end}",
+                expected="0 <= warmup < end",
+            )
+        super().__init__(
+            optimizer, lambda place: cosine(peak, lowest, warmup, end, place)
         )
-    return _scheduler(
-        optimizer, lambda place: cosine(peak, lowest, warmup, end, place), unit
-    )

@@ -56,7 +56,9 @@ class UsedEntriesHook(SubEpochHook):
 
 def weight_decay_hook(parts: TrainingParts, options: Any) -> Optional[SubEpochHook]:
     """Where the model has a weight decay."""
-    return WeightDecayHook(parts) if getattr(parts.model, "weight_decay", None) else None
+    return (
+        WeightDecayHook(parts) if getattr(parts.model, "weight_decay", None) else None
+    )
 
 
 def used_entries_hook(parts: TrainingParts, options: Any) -> Optional[SubEpochHook]:
