@@ -3,20 +3,15 @@
 Source: reference/models.md (a), (b), (d.9); reference/parity/README.md "orig_*".
 """
 
-from typing import Any, Iterator, Mapping, Tuple
-
-import torch
+from typing import Iterator
 
 from espnet_ext.interop.comparison import VALUE_LIMIT, Comparison, relative_error
 from espnet_ext.interop.parity_file import ParityFile
-from espnet_ext.layers.weight_noise import matrices
 
 
 def compare_constraints(file: ParityFile) -> Iterator[Comparison]:
     """The weight decay term; ``total_loss`` is the sum of the losses without it."""
-    reference = file.reference()
-    options = options_of(reference.experiment.resolved.get("model_conf.l2"))
-    ours = float(WeightDecay(reference.model, options).value())
+    ours = float(file.reference().model.weight_decay.value())
     error = relative_error(ours, file.arrays["constraints"])
     yield Comparison("weight decay", error, VALUE_LIMIT)
     if "total_loss" in file.arrays:

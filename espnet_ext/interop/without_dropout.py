@@ -6,8 +6,8 @@ from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.layers.dropout import FeatureDropout
 
 
-def disable_dropout(model: torch.nn.Module) -> None:
-    """Set the rates of all dropouts to zero; the mode stays as it is."""
+def disable_dropout(model: torch.nn.Module) -> torch.nn.Module:
+    """The same model, the rates of all its dropouts zero; the mode stays as it is."""
     for module in model.modules():
         if isinstance(module, FeatureDropout):
             module.rate = 0.0
@@ -15,3 +15,4 @@ def disable_dropout(model: torch.nn.Module) -> None:
             module.p = 0.0
         elif isinstance(module, WindowAttention):
             module.weight_dropout = 0.0
+    return model
