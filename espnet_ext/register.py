@@ -11,7 +11,7 @@ def register() -> None:
     Raises:
         RuntimeError: ESPnet already has another class under one of the names.
     """
-    from espnet2.tasks import asr
+    from espnet2.tasks import abs_task, asr
 
     from espnet_ext.asr.attention_model import AttentionModel
     from espnet_ext.asr.ctc_model import CtcModel
@@ -23,6 +23,13 @@ def register() -> None:
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.specaug.masks_by_step import MasksByStep
     from espnet_ext.asr.transducer_model import TransducerModel
+    from espnet_ext.optimizers.adam_tf import AdamTf, NadamTf
+    from espnet_ext.schedulers.newbob import Newbob
+    from espnet_ext.schedulers.piecewise import (
+        CosineUpdates,
+        PiecewiseLinear,
+        PiecewiseLinearUpdates,
+    )
     from espnet_ext.train.cut_reader import add_data_type
     from espnet_ext.train.sampling_preprocessor import SamplingPreprocessor
 
@@ -40,8 +47,18 @@ def register() -> None:
         (asr.model_choices, "full_sum_transducer", TransducerModel),
         (asr.preprocessor_choices, "bpe_sampling", SamplingPreprocessor),
         (asr.preprocessor_choices, "speed_perturbation", SamplingPreprocessor),
+        (abs_task.optim_classes, "adam_tf", AdamTf),
+        (abs_task.optim_classes, "nadam_tf", NadamTf),
+        (abs_task.scheduler_classes, "cosine_updates", CosineUpdates),
+        (abs_task.scheduler_classes, "newbob", Newbob),
+        (abs_task.scheduler_classes, "piecewise_linear", PiecewiseLinear),
+        (
+            abs_task.scheduler_classes,
+            "piecewise_linear_updates",
+            PiecewiseLinearUpdates,
+        ),
     ):
-        present = table.classes.setdefault(name, plugin)
+        present = getattr(table, "classes", table).setdefault(name, plugin)
         if present is not plugin:
             raise RuntimeError(f"ESPnet already has a class named {name!r}: {present}")
     add_data_type()

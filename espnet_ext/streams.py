@@ -108,9 +108,15 @@ class Streams:
                 torch.cuda.set_rng_state(state[f"dropout.cuda{number}"].cpu(), number)
 
 
-def attach(module: torch.nn.Module, streams: Streams) -> None:
-    """Give every submodule with ``random_stream`` the generator of that name."""
-    for part in module.modules():
-        name: Optional[str] = getattr(part, "random_stream", None)
+def attach(part: Any, streams: Streams) -> None:
+    """Give whatever has ``random_stream`` the generator of that name.
+
+    Args:
+        part: A module, with all modules inside of it, or an optimizer.
+        streams: Of this process.
+    """
+    inside = part.modules() if isinstance(part, torch.nn.Module) else [part]
+    for each in inside:
+        name: Optional[str] = getattr(each, "random_stream", None)
         if name is not None:
-            part.generator = streams.generator(name)
+            each.generator = streams.generator(name)

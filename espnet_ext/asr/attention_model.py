@@ -23,6 +23,8 @@ class AttentionModel(EncoderModel):
             0 builds no such layer.
     """
 
+    score_name = "loss_per_label"  # of the main loss among the reported values
+
     def __init__(
         self,
         *,
@@ -115,7 +117,7 @@ class AttentionModel(EncoderModel):
             positions = (text_lengths + 1).sum()
             stats["loss_att"] = cost_BU.detach().sum() / batch
             stats["loss_per_label"] = cost_BU.detach().sum() / positions
-            terms.append(cost_BU.sum())
+            terms.append(self.counted(cost_BU.sum(1)).sum())
         self.add_top_ctc(terms, stats, frames_BTD, lengths_B, *text_B)
         self.add_aux_ctc(terms, stats, outputs, lengths_B, *text_B)
         return self.result(terms, stats, batch)

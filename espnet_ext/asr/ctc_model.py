@@ -26,6 +26,8 @@ class CtcModel(EncoderModel):
             ``lsx`` (all but blank), applied to the gradient.
     """
 
+    score_name = "loss_ctc"  # of the main loss among the reported values
+
     def __init__(
         self,
         *,
@@ -84,6 +86,6 @@ class CtcModel(EncoderModel):
         if self.main_loss_is_active():
             nll_B = self.top_nll(frames_BTD, lengths_B, labels_BL, text_lengths)
             stats["loss_ctc"] = nll_B.detach().mean()
-            terms.append(self.loss_scale * nll_B.sum())
+            terms.append(self.loss_scale * self.counted(nll_B).sum())
         self.add_aux_ctc(terms, stats, outputs, lengths_B, labels_BL, text_lengths)
         return self.result(terms, stats, batch)

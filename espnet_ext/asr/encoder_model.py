@@ -12,10 +12,13 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
+from espnet_ext.asr.weight_decay import WeightDecay
+from espnet_ext.asr.weight_decay import options_of as weight_decay_options
 from espnet_ext.errors import AudioError
 from espnet_ext.layers.init import glorot_uniform_
 
 REDUCTIONS = ("mean", "sum")
+NONFINITE_LOSSES = ("keep", "zero")
 # names of the experiments for two options of AuxiliaryCtc
 AUX_FORMS = {
     "aux": {"top_layer": False, "blank": "last_label"},
@@ -60,6 +63,10 @@ class EncoderModel(ESPnetASRModel):
             and ``blank`` together. None for no auxiliary CTC.
         loss_reduction: ``mean`` over the sequences of a batch (ESPnet) or ``sum``
             (original). Reported values are means in both cases.
+        l2: Options of WeightDecayOptions, relative to summed losses; None for no
+            weight decay. The term is part of the objective, not of reported losses.
+        nonfinite_loss: What a sequence contributes whose main loss overflowed or is
+            nan: ``keep`` (a trainer skips the update) or ``zero`` (``orig``).
         transducer_start_epoch: The main loss, whatever it is, is computed from this
             1-based epoch on; before it, only CTC losses (experiments ``transdN``).
     """
@@ -70,14 +77,29 @@ class EncoderModel(ESPnetASRModel):
         aux_ctc: Optional[Dict] = None,
         loss_reduction: str = "mean",
         transducer_start_epoch: int = 1,
+        l2: Optional[Dict] = None,
+        nonfinite_loss: str = "keep",
         **kwargs,
     ):
+        if nonfinite_loss not in NONFINITE_LOSSES:
+            raise ValueError(
+                f"nonfinite_loss {nonfinite_loss!r}: expected one of {NONFINITE_LOSSES}"
+            )
         if loss_reduction not in REDUCTIONS:
             raise ValueError(
                 f"loss_reduction {loss_reduction!r}: expected one of {REDUCTIONS}"
             )
         super().__init__(report_cer=False, report_wer=False, **kwargs)
+        self.weight_decay = WeightDecay(self, weight_decay_options(l2))
+        # a trainer that adds the decay's gradient itself, once an update, says so
+        self.trainer_adds_decay = False
+        if self.weight_decay and loss_reduction != "sum":
+            raise ValueError(
+                f"l2 is relative to summed losses: loss_reduction {loss_reduction!r}, "
+                "expected 'sum'"
+            )
         self.loss_reduction = loss_reduction
+        self.nonfinite_loss = nonfinite_loss
         self.epoch: Optional[int] = None
         self.transducer_start_epoch = transducer_start_epoch
         self.ctc_heads = None
@@ -138,13 +160,20 @@ class EncoderModel(ESPnetASRModel):
         """Label smoothing in this epoch and growing stage; after the warm-up, where no
         epoch has been set.
         """
-        growth = 1.0
-        if hasattr(self.encoder, "stages"):
-            stages = self.encoder.stages
-            layers = (stage.layers for stage in (self.encoder.stage, stages[0]))
-            growth = growth_fraction(*layers, stages[-1].layers)
         epoch = schedule.warmup_epochs if self.epoch is None else self.epoch
-        return schedule.at(epoch, growth)
+        return schedule.at(epoch, self.growth())
+
+    def growth(self) -> float:
+        """0 in the first growing stage to 1 in the last, by the number of layers."""
+        if not hasattr(self.encoder, "stages"):
+            return 1.0
+        stages = self.encoder.stages
+        layers = (stage.layers for stage in (self.encoder.stage, stages[0]))
+        return growth_fraction(*layers, stages[-1].layers)
+
+    def stage_key(self) -> object:
+        """The same for epochs in which the same parameters are in use."""
+        return getattr(self.encoder, "stage", None)
 
     def frame_parts(self) -> Dict[str, int]:
         """Weights of layers on the encoder's output: name to frames in the input.
@@ -292,7 +321,17 @@ class EncoderModel(ESPnetASRModel):
         total = sum(terms)
         stats["loss"] = total.detach() / batch
         loss = total / batch if self.loss_reduction == "mean" else total
+        if self.training and self.weight_decay:
+            stats["l2"] = self.weight_decay.value()
+            if not self.trainer_adds_decay:
+                loss = self.weight_decay.added_to(loss)
         return force_gatherable((loss, stats, batch), loss.device)
+
+    def counted(self, cost_B: torch.Tensor) -> torch.Tensor:
+        """The costs that are summed, see ``nonfinite_loss``."""
+        if self.nonfinite_loss == "zero":
+            return cost_B[torch.isfinite(cost_B)]
+        return cost_B
 
     def log_impossible(self, possible_B, utterance_ids) -> None:
         """Name the sequences that have no alignment."""

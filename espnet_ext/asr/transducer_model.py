@@ -12,7 +12,7 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.encoder_model import EncoderModel, smoothing_schedule
-from espnet_ext.asr.loss import factorised_loss, full_sum_loss
+from espnet_ext.asr.loss import factorised_loss, full_sum_loss, get_topology
 from espnet_ext.asr.loss.node_gradient import GradientOptions
 from espnet_ext.asr.search.greedy import greedy_search
 
@@ -35,6 +35,8 @@ class TransducerModel(EncoderModel):
     A sequence with more labels than encoder frames has no alignment. It contributes
     nothing to the loss and is named in the log.
     """
+
+    score_name = "loss_transducer"  # of the main loss among the reported values
 
     def __init__(
         self,
@@ -156,9 +158,10 @@ class TransducerModel(EncoderModel):
         if self.main_loss_is_active():
             am_BTR = self.joint_network.project_frames(frames_BTD, lengths_B)
             nll_B = self.transducer_nll(am_BTR, lengths_B, labels_BL, text_lengths)
-            possible_B = torch.isfinite(nll_B)
+            possible_B = get_topology("rna").feasible(lengths_B, text_lengths)
+            possible_B = possible_B.to(nll_B.device)
             self.log_impossible(possible_B, kwargs.get("utt_id"))
-            nll = nll_B[possible_B].sum()
+            nll = self.counted(nll_B[possible_B]).sum()
             stats["loss_transducer"] = nll.detach() / batch
             stats["impossible"] = (~possible_B).sum().float()
             terms.append(nll)

@@ -7,7 +7,7 @@ from espnet_ext.experiments.estimate import FLOP_PER_SECOND, estimate
 from espnet_ext.experiments.files import Conf
 from espnet_ext.experiments.picture import curve
 from espnet_ext.experiments.resolve import Resolved, resolve
-from espnet_ext.experiments.schedule import expand
+from espnet_ext.schedulers.rates import expand
 
 
 def growth_lines(exp: Resolved) -> List[str]:

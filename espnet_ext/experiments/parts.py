@@ -20,6 +20,7 @@ PLANNED = Path(__file__).with_name("planned.yaml")
 # our table names in register.py -> key of the configuration
 TABLE_KEYS = re.compile(r"(\w+?)_(?:choices|classes)")
 # options inside a mapping option: who takes them (file, class), what else goes there
+MODELS = ("full_sum_transducer", "ctc", "attention_encoder_decoder")
 NESTED = {
     ("decoder", "lstm_transducer", "joint"): (
         *("asr/joint/maxout_readout.py", "MaxoutReadout", {"type"}),
@@ -43,25 +44,13 @@ NESTED = {
     },
     **{
         ("model", model, "aux_ctc"): ("asr/loss/aux_ctc.py", "AuxiliaryCtc", {"form"})
-        for model in ("full_sum_transducer", "ctc", "attention_encoder_decoder")
+        for model in MODELS
+    },
+    **{
+        ("model", model, "l2"): ("asr/weight_decay.py", "WeightDecayOptions", set())
+        for model in MODELS
     },
 }
-# options of regime_conf (up to the first dot) that the training follows; one a line
-IMPLEMENTED_REGIME = frozenset(
-    (
-        "batch_schedule",
-        "batch_schedule_only_training",
-        "concatenation",
-        "max_labels",
-        "max_sequences",
-        "multi_gpu",
-        "returnn_behavior_version",
-        "segment_order",
-        "segments_per_chunk",
-        "stop_on_nonfinite_score",
-        "sub_epochs_per_epoch",
-    )
-)
 STOCK_SOURCES = ("tasks/abs_task.py", "tasks/asr.py")
 
 
@@ -212,7 +201,20 @@ def option_exists(key: str, name: str, option: str) -> bool:
 
 def regime_option_exists(option: str) -> bool:
     """Whether the training follows an option of ``regime_conf``."""
-    return option.split(".")[0] in IMPLEMENTED_REGIME
+    return option.split(".")[0] in _regime_fields()
+
+
+@functools.lru_cache(maxsize=None)
+def _regime_fields() -> FrozenSet[str]:
+    tree = _tree(PACKAGE / "train" / "regime.py")
+    (regime,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.name == "Regime"
+    )
+    return frozenset(
+        node.target.id for node in regime.body if isinstance(node, ast.AnnAssign)
+    )
 
 
 def classes_of(config: Mapping) -> Dict[str, str]:

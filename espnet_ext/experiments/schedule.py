@@ -7,10 +7,10 @@ import dataclasses
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from espnet_ext.errors import OptionError
+from espnet_ext.schedulers.rates import Segment
 
 SAMPLES_PER_FRAME = 80  # 10 ms at 8 kHz
 LOW_EPOCHS = 30  # last part of the one-cycle schedule
-Segment = Tuple[float, float, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,15 +101,6 @@ def one_cycle(
         (peak, peak / 10, rest - rest // 2),
         (peak / 10, min_lr, LOW_EPOCHS),
     ]
-
-
-def expand(segments: Sequence[Segment]) -> List[float]:
-    """The rate of every sub-epoch; both ends of a segment are included."""
-    rates: List[float] = []
-    for start, end, epochs in segments:
-        inner = [start + (end - start) * n / (epochs - 1) for n in range(epochs - 1)]
-        rates += [*inner, end][:epochs]
-    return rates
 
 
 def batch_schedule(

@@ -10,7 +10,6 @@ import torch
 from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
-from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import FormatError
 from espnet_ext.interop.comparison import (
@@ -22,7 +21,7 @@ from espnet_ext.interop.comparison import (
 from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays, apply_rules, parameters_of
-from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.interop.without_dropout import disable_dropout
 
 # returnn_common and raw network experiments
 LOG_PROBS = r"out:(model_ProbsFromReadout.*|output/output_log_prob)"
@@ -275,12 +274,7 @@ def compare_batch(file: ParityFile) -> Iterator[Comparison]:
 def compare_training(file: ParityFile) -> Iterator[Comparison]:
     """Batches of the file in training mode (chunking), all dropouts zero."""
     reference = file.reference()
-    reference.model.train()
-    for module in reference.model.modules():
-        if isinstance(module, FeatureDropout):
-            module.rate = 0.0
-        elif isinstance(module, WindowAttention):
-            module.weight_dropout = 0.0
+    disable_dropout(reference.model.train())
     inputs = [name for name in file.arrays if name.endswith(":in:data")]
     for name in sorted(inputs):
         prefix = name.removesuffix("in:data")

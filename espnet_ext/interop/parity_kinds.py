@@ -21,6 +21,8 @@ from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.parity_gammatone import compare_gammatone
 from espnet_ext.interop.parity_growth import compare_growth
 from espnet_ext.interop.parity_inner import compare_inner
+from espnet_ext.interop.parity_newbob import compare_newbob
+from espnet_ext.interop.parity_trajectory import compare_trajectory
 
 
 class Kind(NamedTuple):
@@ -53,6 +55,8 @@ KINDS: Tuple[Kind, ...] = (
     Kind("inner outputs of orig", has("out:output/att"), compare_inner),
     Kind("weight decay", has("constraints"), compare_constraints),
     Kind("gammatone", has("wave_.+", "filterbank_c[0-9]+"), compare_gammatone),
+    Kind("learning rates", has("dev_score:.+", "lr:.+"), compare_newbob),
+    Kind("trajectory", has("history", "final:.+", "batch0:data"), compare_trajectory),
     Kind("chunked training", has(".+:in:data", ".+:in:targets"), compare_training),
 )
 

@@ -222,6 +222,8 @@ def _size(experiment, parameters, bos, recognition) -> SizedExperiment:
     keys = ("encoder", "decoder", "model")
     names = {key: experiment.resolved.get(key) for key in keys}
     options: Dict[str, Any] = {"loss_reduction": "sum"}
+    if experiment.model.get("l2"):
+        options["l2"] = dict(experiment.model["l2"])
     if aux_ctc:
         options["aux_ctc"] = aux_ctc
     decoder = None

@@ -10,12 +10,11 @@ from typing import Dict, Optional
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.tasks import asr
+from espnet2.tasks import abs_task, asr
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet_ext.errors import OptionError
-from espnet_ext.experiments.parts import IMPLEMENTED_REGIME
 from espnet_ext.names import nearest
 from espnet_ext.register import register
 from espnet_ext.train import sub_epoch_task
@@ -34,6 +33,8 @@ TABLES = {
     "decoder": asr.decoder_choices,
     "model": asr.model_choices,
     "preprocessor": asr.preprocessor_choices,
+    "optim": abs_task.optim_classes,
+    "scheduler": abs_task.scheduler_classes,
 }
 
 
@@ -65,13 +66,14 @@ def check_plugin_options(args: argparse.Namespace) -> None:
         name = getattr(args, key, None)
         if name is None:
             continue
-        if name not in table.classes:
+        classes = getattr(table, "classes", table)
+        if name not in classes:
             raise OptionError(
                 f"unknown {key} {name!r}",
-                expected=", ".join(sorted(table.classes)),
-                next_step=f"{key}: {nearest(name, table.classes) or '...'}",
+                expected=", ".join(sorted(classes)),
+                next_step=f"{key}: {nearest(name, classes) or '...'}",
             )
-        options = accepted_options(table.classes[name])
+        options = accepted_options(classes[name])
         for option in getattr(args, f"{key}_conf", None) or {}:
             if options is not None and option not in options:
                 near = nearest(option, options)
@@ -80,20 +82,6 @@ def check_plugin_options(args: argparse.Namespace) -> None:
                     expected=", ".join(sorted(set(options) - {"self"})),
                     next_step=f"did you mean {near!r}?" if near else None,
                 )
-
-
-def check_regime(args: argparse.Namespace) -> None:
-    """Refuse to train with parts of the original's regime that do not exist yet.
-
-    Raises:
-        OptionError: Names them; ignoring them would train something else silently.
-    """
-    wanted = sorted(set(getattr(args, "regime_conf", None) or {}) - IMPLEMENTED_REGIME)
-    if wanted and not args.collect_stats:
-        raise OptionError(
-            f"regime_conf: not implemented yet: {', '.join(wanted)}",
-            next_step="espnet-ext exp check NAME lists all that an experiment needs",
-        )
 
 
 class TransducerTask(ASRTask):
@@ -127,7 +115,6 @@ class TransducerTask(ASRTask):
         and a CPU computes many times slower. Threads take the setting over from the
         one that starts them, so it is made before the first large operation.
         """
-        check_regime(args)
         torch.set_flush_denormal(True)
         with training_folder(args):
             super().main_worker(args)

@@ -16,6 +16,7 @@ from espnet2.train.reporter import Reporter
 
 from espnet_ext.errors import NonFiniteError, TrainingInterrupted
 from espnet_ext.streams import Streams, attach
+from espnet_ext.train import hook_table  # noqa: F401  (fills the table)
 from espnet_ext.train import epoch_files, parameter_averaging
 from espnet_ext.train.accumulation import accumulation_of
 from espnet_ext.train.checkpoint import CheckpointStore
@@ -77,7 +78,8 @@ class Training:
         device = next(model.parameters()).device
         self.processes = Processes(distributed, device, options.dist_timeout_seconds)
         streams = Streams(options.seed, self.processes.rank)
-        attach(model, streams)
+        for part in (model, *optimizers):
+            attach(part, streams)
         self.reporter = Reporter()
         self.parts = TrainingParts(
             model=model,

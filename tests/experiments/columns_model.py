@@ -2,7 +2,7 @@
 
 import re
 
-from espnet_ext.experiments.schedule import expand
+from espnet_ext.schedulers.rates import expand
 from tests.experiments import table
 
 

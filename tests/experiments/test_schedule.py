@@ -8,7 +8,8 @@ from espnet_ext.experiments.estimate import estimate
 from espnet_ext.experiments.files import REPOSITORY, find_conf
 from espnet_ext.experiments.picture import HEIGHT, curve
 from espnet_ext.experiments.resolve import resolve
-from espnet_ext.experiments.schedule import Growth, expand, one_cycle, with_peak
+from espnet_ext.experiments.schedule import Growth, one_cycle, with_peak
+from espnet_ext.schedulers.rates import expand
 
 CONF = find_conf(REPOSITORY / "conf")
 

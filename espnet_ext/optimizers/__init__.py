@@ -1,0 +1,1 @@
+"""Optimizers in the form of the original program."""

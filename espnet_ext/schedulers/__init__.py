@@ -1,0 +1,1 @@
+"""Learning-rate schedules: pure functions, and ESPnet schedulers made of them."""
