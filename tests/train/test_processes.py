@@ -190,10 +190,9 @@ def averaging(updates: int):
     }
 
 
-def test_averaged_models_are_the_mean_of_two_trainings(even_data, tmp_path):
-    """One update with SGD in each process, then the mean: computed here by hand from
-    the updates of the two orders of data, which single trainings make.
-    """
+def test_after_the_mean_at_a_sub_epochs_end_both_processes_have_one_model(
+    even_data, tmp_path
+):
     config = write_config(
         tmp_path / "config.yaml",
         **{**NO_DROPOUT, "optim_conf": {"lr": 0.1}},
@@ -204,7 +203,7 @@ def test_averaged_models_are_the_mean_of_two_trainings(even_data, tmp_path):
     train_all(words(even_data, tmp_path / "two", *options), tmp_path)
     merged = checkpoint(tmp_path / "two")
     own = merged["processes"][1]
-    assert not differences(merged["model"], own["model"])  # mean of the last update
+    assert not differences(merged["model"], own["model"])
     lines = (tmp_path / "two" / "train_steps.jsonl").read_text().splitlines()
     assert len(lines) == merged["position"]["batches"] > 2
 
