@@ -189,7 +189,9 @@ class WeightDecay:
                 factor = factors.get(f"{module}.weight", 0.0)
                 mask = masks.get(name)
                 if factor and (mask is None or bool(mask.any())):
-                    yield buffer, factor, None if mask is None else mask.to(buffer.device)
+                    yield buffer, factor, (
+                        None if mask is None else mask.to(buffer.device)
+                    )
 
     def added_to(self, loss: torch.Tensor) -> torch.Tensor:
         """The same loss, whose gradient is that of loss and term.

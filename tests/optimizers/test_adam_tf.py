@@ -62,9 +62,7 @@ def test_a_cleared_state_counts_from_one_again():
 
 
 def test_a_parameter_without_gradient_does_not_move():
-    weight, optimizer = new(
-        NadamTf, gradient_noise_std=0.1, decoupled_l2_factor=1.0
-    )
+    weight, optimizer = new(NadamTf, gradient_noise_std=0.1, decoupled_l2_factor=1.0)
     weight.l2_factor = 0.1
     optimizer.step()
     assert weight.detach().numpy().tolist() == START.tolist()
@@ -76,7 +74,9 @@ def test_a_restored_optimizer_goes_on_to_the_last_bit():
     run(weight, optimizer, GRADIENTS[:3])
     other, restored = new(NadamTf, weight.detach().numpy().copy())
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    first, second = (run(w, o, GRADIENTS[3:]) for w, o in ((weight, optimizer), (other, restored)))
+    first, second = (
+        run(w, o, GRADIENTS[3:]) for w, o in ((weight, optimizer), (other, restored))
+    )
     assert first.tolist() == second.tolist()
 
 
@@ -125,9 +125,7 @@ def test_decoupled_decay_as_it_was_and_as_it_was_meant(uses_factor, decay):
 
 
 def test_entries_not_in_use_get_neither_decay_nor_noise():
-    weight, optimizer = new(
-        AdamTf, decoupled_l2_factor=1.0, gradient_noise_std=0.1
-    )
+    weight, optimizer = new(AdamTf, decoupled_l2_factor=1.0, gradient_noise_std=0.1)
     weight.l2_factor, weight.used_mask = 0.1, torch.tensor([True, False, True])
     weight.grad = torch.zeros(3, dtype=torch.float64)
     optimizer.step()
