@@ -23,6 +23,7 @@ VERBS: Dict[str, Verb] = {
     "determinism": Verb(
         "espnet_ext.train.determinism_command", "train twice and say what differs"
     ),
+    "ctm": Verb("espnet_ext.analysis.ctm_command", "words of a decoded set with times"),
     "score": Verb("espnet_ext.analysis.cli", "score hypotheses and write the report"),
 }
 

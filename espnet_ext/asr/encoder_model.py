@@ -14,6 +14,7 @@ from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.asr.weight_decay import WeightDecay
 from espnet_ext.asr.weight_decay import options_of as weight_decay_options
+from espnet_ext.errors import AudioError
 from espnet_ext.layers.init import glorot_uniform_
 
 REDUCTIONS = ("mean", "sum")
@@ -238,11 +239,18 @@ class EncoderModel(ESPnetASRModel):
 
         Augmentation may change the lengths. In evaluation there is none, but the parts
         that the original had in its validation scores (``for_loss``), too.
+
+        Raises:
+            AudioError: All utterances are too short for one frame.
         """
         augments = self.specaug is not None and self.training
         if augments and hasattr(self.specaug, "waveforms"):
             speech = self.specaug.waveforms(speech, speech_lengths)
         features, lengths = self._extract_feats(speech, speech_lengths)
+        if features.size(1) == 0:
+            raise AudioError(
+                f"{int(speech_lengths.max())} samples are too short for one frame"
+            )
         if self.normalize is not None:
             features, lengths = self.normalize(features, lengths)
         if augments or (for_loss and getattr(self.specaug, "in_evaluation", False)):

@@ -98,6 +98,7 @@ class Builder:
         if "copy" in self.switches:
             value = self.switches.get("copy")
             self.settings.set("experiment_conf.copy", value, f"copy{value}")
+            self.settings.set("seed", self.settings.get("seed") + value, f"copy{value}")
 
     def frontend_l2(self) -> None:
         """A frontend sets L2 itself; the loop over the encoder overrides it.

@@ -14,6 +14,7 @@ import torch
 from espnet2.asr.decoder.transducer_decoder import TransducerDecoder
 from espnet2.asr.transducer.beam_search_transducer import Hypothesis
 
+from espnet_ext.asr.decoder.lstm_search import LstmSearchSteps
 from espnet_ext.asr.joint.maxout_readout import MaxoutReadout
 from espnet_ext.layers.dropout import FeatureDropout, switch_out
 from espnet_ext.layers.init import glorot_uniform_
@@ -25,7 +26,7 @@ BOS_VECTORS = ("label", "zero")
 BLANK = 0  # ESPnet wants blank first
 
 
-class LstmTransducerDecoder(TransducerDecoder):
+class LstmTransducerDecoder(LstmSearchSteps, TransducerDecoder):
     """Embedding with bias, dropout, one LSTM; run over [BOS, y_1 .. y_L].
 
     Args:

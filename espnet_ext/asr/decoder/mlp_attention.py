@@ -46,6 +46,10 @@ class EncodedFrames(NamedTuple):
     padded_BT: torch.Tensor
 
 
+def _rows_first(state: DecoderState) -> Tuple[torch.Tensor, ...]:
+    return state.lstm[0][0], state.lstm[1][0], state.context_BD, state.accumulated_BT
+
+
 class MlpAttentionDecoder(AbsDecoder):
     """Decoder over the labels without blank; <sos/eos> begins and ends.
 
@@ -183,6 +187,30 @@ class MlpAttentionDecoder(AbsDecoder):
         if not self.training:
             return labels
         return switch_out(labels, self.label_switchout, self.embedding.size(0))
+
+    # the batched search, see AttentionSearch
+
+    def search_frames(
+        self, frames_BTD: torch.Tensor, lengths_B: torch.Tensor, beam: int
+    ) -> EncodedFrames:
+        """``encode`` for N = B K rows; K adjacent rows share the frames."""
+        parts = self.encode(frames_BTD, lengths_B)
+        return EncodedFrames(*(x.repeat_interleave(beam, dim=0) for x in parts))
+
+    def search_start(self, frames: EncodedFrames) -> Tuple[torch.Tensor, ...]:
+        """State before the first label: tensors whose first axis is N."""
+        return _rows_first(self.start(frames))
+
+    def search_step(
+        self, frames: EncodedFrames, labels_N: torch.Tensor, state
+    ) -> Tuple[torch.Tensor, Tuple[torch.Tensor, ...]]:
+        """Log-probabilities [N, V] after one more label (sos first), and the state."""
+        h, c, context, accumulated = state
+        lstm = h.unsqueeze(0), c.unsqueeze(0)
+        before = DecoderState(lstm, context, accumulated)
+        readout, after = self.step(labels_N, before, frames)
+        logits_NK = self.output(self.label_dropout(maxout(readout)))
+        return self._with_blank(logits_NK.log_softmax(1)), _rows_first(after)
 
     # ESPnet's interfaces
 

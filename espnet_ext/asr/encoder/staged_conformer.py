@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
+from espnet_ext.asr.encoder.chunked import ChunkedEvaluation
 from espnet_ext.asr.encoder.conformer_layer import ConformerLayer, LayerOptions
 from espnet_ext.asr.encoder.frontends import build_frontend
 from espnet_ext.asr.encoder.growth import GrowthOptions, Stage, stages_of
@@ -33,7 +34,7 @@ PADDINGS = ("visible", "zero")
 LayerOutputs = List[Tuple[int, torch.Tensor]]
 
 
-class StagedConformerEncoder(AbsEncoder):
+class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
     """Frontend, projection to D, dropout, Conformer layers.
 
     Where the original has a defect, the first of the named values is its behaviour.
@@ -309,7 +310,7 @@ class StagedConformerEncoder(AbsEncoder):
                 weights,
                 (xs_pad, ilens, prev_states, aux_layers, False),
             )
-        x, lengths = self.frontend(xs_pad, ilens)
+        x, lengths = self.frontend(self._whole_frames(xs_pad), ilens)
         frames = x.size(1)
         if self._cuts(frames):
             chunks = self.chunking.cut(x)
@@ -325,11 +326,6 @@ class StagedConformerEncoder(AbsEncoder):
             outputs = [(number, F.pad(y, (0, missing))) for number, y in outputs]
         y = outputs[0][1]
         return ((y, outputs[1:]) if aux_layers else y), lengths, None
-
-    def _cuts(self, frames: int) -> bool:
-        if self.chunking is None or not self.training:
-            return False
-        return not self.chunk_only_longer or frames > self.chunking.size
 
     def _conformer(
         self,
