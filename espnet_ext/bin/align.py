@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from espnet_ext.errors import OptionError, run_main
+from espnet_ext.files import atomic_write
 
 VERBS = ("run", "prior", "export", "import", "compare", "boundaries")
 SHOWN_FAILURES = 10
@@ -43,6 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
     export.add_argument("alignment", nargs="+", help="folders or files (shards)")
     export.add_argument("--output_dir", required=True)
     export.add_argument("--formats", default="kaldi ctm", help="kaldi ctm textgrid hdf5")
+    export.add_argument("--merge", action="store_true", help="keep one .npz of all")
     export.add_argument("--text", help="UTTERANCE WORDS, how the words are written")
     read = verbs.add_parser("import", help="read another format, and check it")
     read.add_argument("file", help=".scp, .ark, .ctm, .hdf5, or a folder of TextGrids")
@@ -178,15 +180,22 @@ def prior(args) -> None:
 def export_verb(args) -> None:
     """Write other formats of one alignment, or of all its shards."""
     from espnet_ext.alignment.exchange import export
-    from espnet_ext.alignment.store import merge_sets, read_set
+    from espnet_ext.alignment.store import FILE, merge_sets, read_set, write_set
     from espnet_ext.analysis.kaldi_text import read_table
 
     spoken: Optional[Dict[str, List[str]]] = None
     if args.text:
         spoken = {key: text.split() for key, text in read_table(args.text).items()}
     alignments = merge_sets(read_set(path) for path in args.alignment)
-    for path in export(alignments, args.output_dir, args.formats.split(), spoken):
+    folder = Path(args.output_dir)
+    if args.merge:
+        with atomic_write(folder / "failed") as file:
+            file.writelines(f"{k} {v}\n" for k, v in alignments.failed.items())
+    for path in export(alignments, folder, args.formats.split(), spoken):
         print(path)
+    if args.merge:
+        write_set(alignments, folder / FILE)
+        print(summary(alignments))
 
 
 def import_verb(args) -> None:

@@ -172,7 +172,7 @@ def test_given_symbols_are_scored_as_the_best_of_their_walks(name):
         scored += len(by_symbols)
         with pytest.raises(FormatError, match="no .* alignment"):
             score_of(arcs, b, [0] * (length + 9), labels, length, name, 0)
-    assert scored > 20
+    assert scored > 10
 
 
 def test_an_unknown_method_is_named():

@@ -34,7 +34,7 @@ def test_every_alignment_survives_the_way_over_stretches_of_time(name):
             assert (times[:, 1] > times[:, 0]).all()
             assert (np.diff(times[:, 0]) >= 0).all()
             seen += 1
-    assert seen > 30
+    assert seen > 20
 
 
 @pytest.mark.parametrize("name", ["rna", "rnnt", "ctc", "label_loop"])

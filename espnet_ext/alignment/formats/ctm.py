@@ -15,7 +15,7 @@ from espnet_ext.alignment.words import Word, words_of
 from espnet_ext.errors import FormatError
 from espnet_ext.files import PathLike, atomic_write, read_lines
 
-CHANNEL, COMMENT, FRAMES = "1", ";;", "frames"
+CHANNEL, COMMENT, FRAMES, SHIFT = "1", ";;", "frames", "frame_shift_s"
 
 
 def words_of_utterance(
@@ -30,7 +30,7 @@ def write_label_ctm(alignments: AlignmentSet, path: PathLike) -> None:
     """Write the stretches of all labels."""
     info = alignments.info
     with atomic_write(path) as file:
-        file.write(f"{COMMENT} topology {info.topology} shift {info.frame_shift_s!r}\n")
+        file.write(f"{COMMENT} {SHIFT} {info.frame_shift_s!r}\n")
         for key, entry in alignments.aligned.items():
             file.write(f"{COMMENT} {key} {FRAMES} {entry.frames}\n")
             for run in entry.runs(info):
@@ -78,6 +78,12 @@ def read_label_ctm(path: PathLike, info: AlignmentInfo) -> Dict[str, np.ndarray]
         if fields[0] == COMMENT:
             if len(fields) == 4 and fields[2] == FRAMES:
                 frames[fields[1]], stretches[fields[1]] = int(fields[3]), []
+            if fields[1] == SHIFT and float(fields[2]) != info.frame_shift_s:
+                raise FormatError(
+                    f"a frame shift of {fields[2]} s",
+                    where=where,
+                    expected=f"that of the alignment, {info.frame_shift_s} s",
+                )
             continue
         try:
             key, _, start, duration, token = fields[:5]

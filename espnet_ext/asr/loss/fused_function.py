@@ -152,6 +152,7 @@ def _forward(am_BTR, lm_BSR, weights, plan: Plan):
         scores.log_sum_N[kept_N],
         *posteriors,
     )
+    dtype = torch.promote_types(weights[0].dtype, torch.float32)
     return result.nll_B.to(dtype), saved
 
 

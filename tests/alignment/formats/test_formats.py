@@ -170,11 +170,11 @@ def test_words_have_the_times_of_their_first_and_last_label(tmp_path):
     ]
 
 
-def test_a_file_of_another_frame_shift_is_refused_with_the_utterance(tmp_path):
+def test_a_file_of_another_frame_shift_is_refused_with_its_line(tmp_path):
     made = aligned_set("ctc")
     path = exported(made, tmp_path, "ctm")
     other = AlignmentInfo("ctc", TOKENS, made.info.frame_shift_s * 1.9)
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match="line 1: a frame shift of 0.06"):
         import_alignments(path, other)
 
 
