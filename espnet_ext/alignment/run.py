@@ -11,6 +11,7 @@ from espnet_ext.alignment.batches import Load, Utterance, batches, collate
 from espnet_ext.alignment.outputs import Output
 from espnet_ext.alignment.prior import PriorSum
 from espnet_ext.alignment.store import Aligned, AlignmentInfo, AlignmentSet
+from espnet_ext.errors import UserError
 
 BATCH_SAMPLES = 2_400_000  # 5 minutes of telephone speech
 SoftSink = Callable[[str, Soft], None]
@@ -96,15 +97,16 @@ def _attempts(aligner: Aligner, group: Sequence[Utterance], soft, made: Alignmen
     """The whole batch; if that fails, one utterance after the other."""
     try:
         return [_Part(group, aligner.batch(group, soft))]
-    except RuntimeError:  # out of memory, or an utterance the model cannot take
+    except UserError:  # a wrong option is the same for all
+        raise
+    except Exception:  # out of memory, or an utterance that the model cannot take
         pass
-    except Exception as error:
-        if type(error).__name__ != "TooShortUttError":
-            raise
     parts = []
     for utterance in group:
         try:
             parts.append(_Part([utterance], aligner.batch([utterance], soft)))
+        except UserError:
+            raise
         except Exception as error:  # named by id, so that it is never silent
             reason = str(error).splitlines()[0] if str(error) else ""
             made.failed[utterance.id] = f"{type(error).__name__}: {reason}"
