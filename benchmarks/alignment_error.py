@@ -21,8 +21,8 @@ if str(REPOSITORY) not in sys.path:  # started as a script
     sys.path.insert(0, str(REPOSITORY))
 
 from espnet_ext.analysis.provenance import environment, hardware  # noqa: E402
-from espnet_ext.errors import MissingInputError, StageFailedError  # noqa: E402
 from espnet_ext.errors import run_main  # noqa: E402
+from espnet_ext.errors import MissingInputError, StageFailedError  # noqa: E402
 from espnet_ext.files import atomic_write  # noqa: E402
 
 PRIOR_SCALES = (0.3, 1.0)

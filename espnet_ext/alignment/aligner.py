@@ -94,7 +94,9 @@ def align_batch(
         labels = torch.tensor(labels[:count], dtype=torch.int32).numpy()
         score = path_scores[b]
         if method == POSTERIOR:
-            score = score_of(scores, b, symbols.tolist(), labels, frames, topology, blank)
+            score = score_of(
+                scores, b, symbols.tolist(), labels, frames, topology, blank
+            )
         aligned.append(Aligned(symbols, labels, frames, score, totals[b]))
     softs: List[Optional[Soft]] = [None] * len(aligned)
     if soft:

@@ -1,7 +1,16 @@
-"""Utterances of a data set in batches of similar length, one bad one never stops all."""
+"""Utterances in batches of similar length; one bad one never stops the others."""
 
 # Dimensions: B batch, L labels
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
 
 import numpy as np
 import torch

@@ -1,7 +1,7 @@
 """Errors of word boundaries against known word times.
 
-The reference is a CTM of whole recordings (``FILE CHANNEL START DURATION WORD``), as the
-embedded corpus has it: its synthesiser says when each word begins. Words are matched by
+The reference is a CTM of whole recordings (``FILE CHANNEL START DURATION WORD``), as
+the embedded corpus has it: its synthesiser says when each word begins. Words are matched by
 text within an utterance; only matched ones are measured, and the others are counted.
 """
 
@@ -147,7 +147,9 @@ def words_between(words: Sequence[Word], place: Place) -> List[Word]:
 
     end: Optional[float] = place.end
     return [
-        w for w in words if place.start <= middle(w) and (end is None or middle(w) < end)
+        w
+        for w in words
+        if place.start <= middle(w) and (end is None or middle(w) < end)
     ]
 
 

@@ -60,7 +60,9 @@ def draw_histograms(
     left.axvline(0.0, color="black", linewidth=0.8)
     left.set_xlabel(f"start in {names[1]} - start in {names[0]} (ms)")
     left.set_ylabel("count")
-    longest = max((float(np.percentile(d, 99)) for d in durations_s if len(d)), default=1)
+    longest = max(
+        (float(np.percentile(d, 99)) for d in durations_s if len(d)), default=1
+    )
     for name, colour, durations in zip(names, COLOURS, durations_s):
         style = {"histtype": "step", "linewidth": 1.8, "color": colour, "label": name}
         clipped = np.minimum(durations, longest) * 1000
@@ -113,7 +115,7 @@ def draw_utterance(
 
 def _draw_lane(axis, lane: Lane, colour: str) -> None:
     """Words above, labels below; a short one is as wide as it lasts."""
-    rows: List = [(lane.words, 0.5, 0.25), (lane.labels, 0.0, 0.85)]
+    rows: List = [(lane.words, 0.5, 0.25), (lane.labels, 0.0, 0.55)]
     for row, bottom, alpha in rows:
         spans = [(x.start_s, x.end_s - x.start_s) for x in row]
         axis.broken_barh(

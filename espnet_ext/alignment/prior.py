@@ -54,7 +54,9 @@ class PriorSum:
             np.savez(file, prior=prior, frames=self.frames, output=self.output.name)
 
 
-def load_log_prior(path: PathLike, output: Output, scale: float) -> Optional[torch.Tensor]:
+def load_log_prior(
+    path: PathLike, output: Output, scale: float
+) -> Optional[torch.Tensor]:
     """scale log prior [C] in float32; None for scale 0.
 
     Raises:

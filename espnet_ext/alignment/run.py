@@ -117,8 +117,8 @@ def _file(part: _Part, made: AlignmentSet) -> None:
     for utterance, aligned in zip(part.utterances, part.results):
         if aligned is None:
             made.failed[utterance.id] = (
-                f"no {made.info.topology} alignment: {len(utterance.labels)} labels are "
-                f"too many for {len(utterance.speech)} samples"
+                f"no {made.info.topology} alignment: {len(utterance.labels)} labels "
+                f"are too many for {len(utterance.speech)} samples"
             )
         elif not np.isfinite(aligned.score) or not np.isfinite(aligned.full_sum):
             made.failed[utterance.id] = f"its score is {aligned.score}"

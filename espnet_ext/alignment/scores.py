@@ -83,7 +83,8 @@ def joint_arcs(
     Args:
         am_BTR: Frames as the joint takes them.
         lm_BSR: Prediction network as the joint takes it.
-        joint: Logits or log-probabilities [1, t, S, V] of [1, t, 1, R] and [1, 1, S, R].
+        joint: Logits or log-probabilities [1, t, S, V] of inputs [1, t, 1, R] and
+            [1, 1, S, R].
         vocabulary: V.
         labels_BL, label_lens_B, topology, blank, block: As ``frame_arcs``.
     """

@@ -3,7 +3,7 @@
     python -m espnet_ext.bin.align run --asr_train_config exp/X/config.yaml \\
         --asr_model_file exp/X/valid.loss.ave.pth --output_dir exp/X/align \\
         --data_path_and_name_and_type dump/raw/dev/wav.scp,speech,sound \\
-        --data_path_and_name_and_type dump/raw/dev/text,text,text --formats "ctm textgrid"
+        --data_path_and_name_and_type dump/raw/dev/text,text,text --formats textgrid
 
 Verbs: ``run``, ``prior``, ``export``, ``import``, ``compare``, ``boundaries``; each has
 ``--help``. See docs/alignment.md.
@@ -43,7 +43,9 @@ def get_parser() -> argparse.ArgumentParser:
     export = verbs.add_parser("export", help="write other formats")
     export.add_argument("alignment", nargs="+", help="folders or files (shards)")
     export.add_argument("--output_dir", required=True)
-    export.add_argument("--formats", default="kaldi ctm", help="kaldi ctm textgrid hdf5")
+    export.add_argument(
+        "--formats", default="kaldi ctm", help="kaldi ctm textgrid hdf5"
+    )
     export.add_argument("--merge", action="store_true", help="keep one .npz of all")
     export.add_argument("--text", help="UTTERANCE WORDS, how the words are written")
     read = verbs.add_parser("import", help="read another format, and check it")

@@ -128,7 +128,9 @@ def test_boundary_errors_are_those_counted_by_hand(tmp_path, data_dir):
     assert row.start_bias_s == pytest.approx(-0.05)
     assert row.boundary_s == pytest.approx(0.1)
     assert row.near_50ms == pytest.approx(0.5)
-    assert "| exp/dev | 2 | 100.0 % | 50 ms | 150 ms | 100 ms |" in boundary_table([row])
+    assert "| exp/dev | 2 | 100.0 % | 50 ms | 150 ms | 100 ms |" in boundary_table(
+        [row]
+    )
 
 
 def test_a_reference_of_other_recordings_is_refused(tmp_path, data_dir):

@@ -151,9 +151,7 @@ def test_a_transducer_has_no_prior():
 
 
 def test_batches_keep_within_their_size_and_lose_nobody():
-    utterances = {
-        str(n): {"speech": np.zeros(n + 1), "text": [1]} for n in range(40)
-    }
+    utterances = {str(n): {"speech": np.zeros(n + 1), "text": [1]} for n in range(40)}
     failed = {}
     groups = list(batches(utterances, utterances.__getitem__, 60, failed, window=200))
     sizes = [len(g) * max(len(u.speech) for u in g) for g in groups]

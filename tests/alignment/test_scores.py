@@ -1,4 +1,4 @@
-"""Block-wise scores equal those of the whole distribution, block by block of any size."""
+"""Block-wise scores equal those of the whole distribution, for blocks of any size."""
 
 import pytest
 import torch

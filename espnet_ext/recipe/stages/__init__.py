@@ -1,4 +1,7 @@
-"""The stages 1-14, and those that run only by name. Each module has ``units(context)`` and ``run(context, units)``."""
+"""The stages 1-14, and those that run only by name.
+
+Each module has ``units(context)`` and ``run(context, units)``.
+"""
 
 import importlib
 from typing import Callable, Dict, List, NamedTuple

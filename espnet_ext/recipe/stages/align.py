@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from espnet_ext.errors import OptionError
-from espnet_ext.files import atomic_write, read_lines
-from espnet_ext.recipe import subword_nmt
+from espnet_ext.files import read_lines
 from espnet_ext.recipe.context import Context
 from espnet_ext.recipe.jobs import Job, cores, run_jobs
 from espnet_ext.recipe.layout import Layout
