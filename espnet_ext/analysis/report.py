@@ -22,6 +22,7 @@ from typing import (
 )
 
 from espnet_ext.analysis.align import CORRECT_OP, Pair
+from espnet_ext.analysis.alignment_section import alignment_section
 from espnet_ext.analysis.curve import experiment_history, plot_training_curve
 from espnet_ext.analysis.kaldi_text import read_segments, read_sides, read_table
 from espnet_ext.analysis.report_style import STYLE
@@ -89,6 +90,7 @@ def write_report(
         f"<h2>The {len(utterances)} worst utterances</h2>",
         _LEGEND,
         *(_utterance(exp_dir, score, segment) for score, segment in utterances),
+        *alignment_section(exp_dir),
         "<h2>Where these numbers come from</h2>",
         _provenance({**facts, **versions}, rows),
     ]

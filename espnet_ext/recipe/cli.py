@@ -12,7 +12,7 @@ from espnet_ext.recipe.databases import with_owned_tests
 from espnet_ext.recipe.experiment import with_experiment
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.log import StageLog, seconds
-from espnet_ext.recipe.options import LAST_STAGE, RecipeOptions
+from espnet_ext.recipe.options import LAST_STAGE, NAMED_STAGES, RecipeOptions
 from espnet_ext.recipe.stages import TABLE, stage
 
 
@@ -31,6 +31,8 @@ def run_recipe(options: RecipeOptions) -> int:
     options = with_owned_tests(options, StageLog(None, "recipe").info)
     skipped = parse.skipped_stages(options)
     last = min(options.stop_stage, LAST_STAGE)
+    if options.stage in NAMED_STAGES.values():
+        last = options.stage
     selected = [n for n in range(options.stage, last + 1) if n not in skipped]
     options = with_experiment(options, selected)
     layout = Layout(options)

@@ -5,6 +5,8 @@ from typing import Any
 
 CORPORA = ("embedded", "prompts", "embedded+prompts", "ldc")
 LAST_STAGE = 14
+ALIGN_STAGE = 21  # not one of asr.sh's: runs only where it is named
+NAMED_STAGES = {"align": ALIGN_STAGE}
 
 
 def _option(default: Any, group: str, help: str, choices: tuple = ()) -> Any:
@@ -30,6 +32,10 @@ def _lm(default: Any, help: str) -> Any:
 
 def _asr(default: Any, help: str, choices: tuple = ()) -> Any:
     return _option(default, "ASR model", help, choices)
+
+
+def _alignment(default: Any, help: str, choices: tuple = ()) -> Any:
+    return _option(default, "Alignment", help, choices)
 
 
 def _decoding(default: Any, help: str, choices: tuple = ()) -> Any:
@@ -167,3 +173,14 @@ class RecipeOptions:
     )
     score_opts: str = _decoding("", "only empty: scoring follows the hub5 rules")
     local_score_opts: str = _decoding("", "options passed on to local/score.sh")
+
+    align_sets: str = _alignment("", "sets to align (empty: training and validation)")
+    align_method: str = _alignment(
+        "exact", "kind of path", ("exact", "sum_alpha", "posterior")
+    )
+    align_output: str = _alignment("auto", "transducer, ctc, aux:N; auto: the main one")
+    align_topology: str = _alignment("", "another than the model was trained with")
+    align_prior_scale: float = _alignment(
+        0.0, "scale of the softmax prior of a CTC output (0: none)"
+    )
+    align_formats: str = _alignment("kaldi ctm", "of kaldi, ctm, textgrid, hdf5")

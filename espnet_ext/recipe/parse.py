@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence, Set
 
 from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
-from espnet_ext.recipe.options import LAST_STAGE, RecipeOptions
+from espnet_ext.recipe.options import LAST_STAGE, NAMED_STAGES, RecipeOptions
 
 FIELDS = {field.name: field for field in dataclasses.fields(RecipeOptions)}
 SEE_HELP = "./run.sh --help lists all options"
@@ -64,6 +64,8 @@ def parse(argv: Sequence[str]) -> RecipeOptions:
 
 def _convert(name: str, value: str) -> Any:
     kind = FIELDS[name].type
+    if name == "stage" and value in NAMED_STAGES:
+        return NAMED_STAGES[value]
     choices = FIELDS[name].metadata["choices"]
     if choices and value not in choices:
         close = nearest(value, choices)
@@ -100,7 +102,7 @@ def check(options: RecipeOptions) -> None:
     for name in ("stage", "stop_stage"):
         if getattr(options, name) < 1:
             raise OptionError("stages count from 1", where=f"--{name}")
-    if options.stage > LAST_STAGE:
+    if options.stage > LAST_STAGE and options.stage not in NAMED_STAGES.values():
         _refuse_stage(options.stage, "--stage")
     if options.stage > options.stop_stage:
         raise OptionError(
@@ -205,7 +207,8 @@ def help_screen(settings: RecipeOptions = RecipeOptions()) -> str:
         "",
         "Runs stages 1-14: 1 data, 2 speed perturbation, 3 format, 4 filter, 5 tokens,",
         "6-8 language model, 9 n-gram, 10 statistics, 11 train, 12 decode, 13 score,",
-        "14 pack. A stage whose settings and inputs have not changed is skipped, also",
+        "14 pack; --stage align alone aligns data sets with the trained model.",
+        "A stage whose settings and inputs have not changed is skipped, also",
         "if --stage names it; --force true runs it again. '-' and '_' are the same in",
         "names. The defaults are asr.sh's; run.sh sets its own ('here') before yours.",
     ]

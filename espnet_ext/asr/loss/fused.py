@@ -15,9 +15,10 @@ from typing import Optional, Union
 
 import torch
 
+from espnet_ext.asr.loss.chain import ArcScores
 from espnet_ext.asr.loss.dense import check_shapes
 from espnet_ext.asr.loss.fused_dropout import draw_seed, shared_mask
-from espnet_ext.asr.loss.fused_function import FusedFullSum, Plan
+from espnet_ext.asr.loss.fused_function import FusedFullSum, Plan, lattice_arcs
 from espnet_ext.asr.loss.fused_readout import get_activation
 from espnet_ext.asr.loss.node_gradient import EMISSIONS, GradientOptions
 from espnet_ext.asr.loss.topology import Topology, get_topology
@@ -189,9 +190,8 @@ class FusedJointLoss:
     ) -> torch.Tensor:
         """nll_B in nats; arguments as ``full_sum_loss``. Draws the dropout masks."""
         topology = get_topology(topology)
-        batch = (x.to(self.device) for x in (labels_BL, frame_lens_B, label_lens_B))
+        batch = self._on_device(labels_BL, frame_lens_B, label_lens_B, blank)
         labels_BL, frame_lens_B, label_lens_B = batch
-        self._check_batch(labels_BL, frame_lens_B, label_lens_B, blank)
         mask_J, rate, seed = None, 0.0, 0
         if self.label_dropout and self.dropout_mask != "elementwise":
             weight_KJ = self.inputs[2]
@@ -199,7 +199,46 @@ class FusedJointLoss:
             mask_J = shared_mask(weight_KJ, size, self.label_dropout, self.generator)
         elif self.label_dropout:
             rate, seed = self.label_dropout, draw_seed(self.generator)
-        plan = Plan(
+        plan = self._plan(batch, topology, blank, mask_J, rate, seed)
+        full_sum = FusedFullSum.apply
+        if use_kernels(self.device):
+            # imported only here: Triton is not everywhere
+            from espnet_ext.asr.loss.triton.loss import fused_joint_triton as full_sum
+        nll_B = full_sum(*self.inputs, *self.emission_inputs, plan)
+        if infeasible == "zero":
+            feasible_B = topology.feasible(frame_lens_B, label_lens_B, labels_BL)
+            nll_B = nll_B.masked_fill(~feasible_B, 0.0)
+        return nll_B
+
+    @torch.no_grad()
+    def arc_scores(
+        self,
+        labels_BL: torch.Tensor,
+        frame_lens_B: torch.Tensor,
+        label_lens_B: torch.Tensor,
+        topology: Union[str, Topology] = "rna",
+        blank: int = 0,
+    ) -> ArcScores:
+        """Scores of the arcs [B, T, S], float64: what alignments are made of.
+
+        Arguments as ``full_sum_loss``. Nodes on no complete alignment hold 0. There is
+        no dropout, whatever ``label_dropout`` says.
+        """
+        batch = self._on_device(labels_BL, frame_lens_B, label_lens_B, blank)
+        plan = self._plan(batch, get_topology(topology), blank)
+        with torch.autocast(self.device.type, enabled=False):
+            weights = (*self.inputs[2:], *self.emission_inputs)
+            return lattice_arcs(*self.inputs[:2], weights, plan)
+
+    def _on_device(self, labels_BL, frame_lens_B, label_lens_B, blank: int):
+        batch = (labels_BL, frame_lens_B, label_lens_B)
+        batch = tuple(x.to(self.device) for x in batch)
+        self._check_batch(*batch, blank)
+        return batch
+
+    def _plan(self, batch, topology, blank, mask_J=None, rate=0.0, seed=0) -> Plan:
+        labels_BL, frame_lens_B, label_lens_B = batch
+        return Plan(
             labels_BL=labels_BL,
             frame_lens_B=frame_lens_B,
             label_lens_B=label_lens_B,
@@ -214,12 +253,3 @@ class FusedJointLoss:
             threshold=self.skip_threshold,
             tile=self.tile_nodes,
         )
-        full_sum = FusedFullSum.apply
-        if use_kernels(self.device):
-            # imported only here: Triton is not everywhere
-            from espnet_ext.asr.loss.triton.loss import fused_joint_triton as full_sum
-        nll_B = full_sum(*self.inputs, *self.emission_inputs, plan)
-        if infeasible == "zero":
-            feasible_B = topology.feasible(frame_lens_B, label_lens_B, labels_BL)
-            nll_B = nll_B.masked_fill(~feasible_B, 0.0)
-        return nll_B

@@ -115,7 +115,8 @@ class FusedFullSum(torch.autograd.Function):
         return (*grads, None)
 
 
-def _forward(am_BTR, lm_BSR, weights, plan: Plan):
+def lattice_scores(am_BTR, lm_BSR, weights, plan: Plan):
+    """Packed nodes of the band, their NodeScores, and the size of the lattice."""
     outputs = plan.outputs(*weights)
     dtype = outputs.label_weight_KJ.dtype
     next_BS, current_BS = plan.units()
@@ -128,7 +129,20 @@ def _forward(am_BTR, lm_BSR, weights, plan: Plan):
         *(readout, outputs, nodes, plan.tile),
         *(plan.options.label_scale, plan.blank_unit),
     )
-    del readout, outputs  # the dynamic program needs their memory
+    return nodes, scores, lattice
+
+
+def lattice_arcs(am_BTR, lm_BSR, weights, plan: Plan) -> ArcScores:
+    """Scores of all arcs of the band; 0 elsewhere."""
+    nodes, scores, lattice = lattice_scores(am_BTR, lm_BSR, weights, plan)
+    dense = (x if x is None else spread(x, nodes, lattice) for x in scores[1:])
+    return ArcScores(*dense)
+
+
+def _forward(am_BTR, lm_BSR, weights, plan: Plan):
+    # a function of its own: the dynamic program needs the memory of its tables
+    nodes, scores, lattice = lattice_scores(am_BTR, lm_BSR, weights, plan)
+    lengths = plan.frame_lens_B, plan.label_lens_B
     dense = (x if x is None else spread(x, nodes, lattice) for x in scores[1:])
     result = occupancies(ArcScores(*dense), plan.labels_BL, *lengths, plan.topology)
     kept_N, posteriors = kept_nodes(result, nodes, plan.threshold)
@@ -138,6 +152,7 @@ def _forward(am_BTR, lm_BSR, weights, plan: Plan):
         scores.log_sum_N[kept_N],
         *posteriors,
     )
+    dtype = torch.promote_types(weights[0].dtype, torch.float32)
     return result.nll_B.to(dtype), saved
 
 

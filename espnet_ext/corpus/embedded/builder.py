@@ -19,6 +19,7 @@ from espnet_ext.corpus.embedded.timeline import (
     PlacedCall,
     place,
     seconds,
+    shared_span,
     spoken_text,
 )
 from espnet_ext.corpus.embedded.tokens import words
@@ -43,6 +44,7 @@ telephone speech and does not rank model designs.
 
 embedded.json             settings, versions and amounts
 alignment/word_times.tsv  when each word is said
+alignment/SET.ctm         the same as the reference of alignments (FILE CHANNEL ...)
 alignment/sides.tsv       voice and line of each side of each call
 """
 
@@ -204,9 +206,27 @@ def _write_sidecars(folder: Path, by_set: Dict[str, List[_Rendered]]) -> None:
                                 f"{seconds(start):.6f}\t{seconds(end):.6f}"
                             )
     (folder / "alignment").mkdir()
+    _write_reference_ctm(folder / "alignment", by_set)
     for file, rows in (("word_times.tsv", word_rows), ("sides.tsv", side_rows)):
         text = "\n".join(rows) + "\n"
         (folder / "alignment" / file).write_text(text, encoding="utf-8")
+
+
+def _write_reference_ctm(folder: Path, by_set: Dict[str, List[_Rendered]]) -> None:
+    """One CTM a set. The words of a spelled token share its time by their lengths."""
+    for name, results in by_set.items():
+        lines = []
+        for placed in (result.placed for result in results):
+            for side in range(2):
+                for segment in placed.side(side):
+                    for token, span in zip(segment.turn.sentence, segment.spans):
+                        for word, start, end in shared_span(token.words, span):
+                            start_s, end_s = seconds(start), seconds(end)
+                            lines.append(
+                                f"{placed.call.name} {'AB'[side]} {start_s:.6f} "
+                                f"{end_s - start_s:.6f} {word}\n"
+                            )
+        (folder / f"{name}.ctm").write_text("".join(lines), encoding="utf-8")
 
 
 def _amounts(placed: Dict[str, List[PlacedCall]]) -> Dict[str, Dict[str, float]]:

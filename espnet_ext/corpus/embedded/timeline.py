@@ -5,7 +5,7 @@ All times are samples at 8 kHz, so that six decimals of a second hold them exact
 
 import random
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 from espnet_ext.corpus.embedded.script import Call, Turn
 from espnet_ext.corpus.embedded.synthesis import Spoken, word_spans
@@ -138,3 +138,17 @@ def _segment(
 
 def _samples(time_s: float) -> int:
     return round(time_s * RATE)
+
+
+def shared_span(
+    words: Sequence[str], span: Tuple[int, int]
+) -> List[Tuple[str, int, int]]:
+    """(word, start, end) in samples: a span shared out by numbers of characters."""
+    total = sum(map(len, words))
+    start, placed, done = span[0], [], 0
+    for word in words:
+        done += len(word)
+        end = span[0] + (span[1] - span[0]) * done // total
+        placed.append((word, start, end))
+        start = end
+    return placed

@@ -1,9 +1,13 @@
-"""The stages 1-14. Each module has ``units(context)`` and ``run(context, units)``."""
+"""The stages 1-14, and those that run only by name.
+
+Each module has ``units(context)`` and ``run(context, units)``.
+"""
 
 import importlib
 from typing import Callable, Dict, List, NamedTuple
 
 from espnet_ext.recipe.context import Context
+from espnet_ext.recipe.options import ALIGN_STAGE
 from espnet_ext.recipe.state import Due, Unit
 
 Facts = Dict[str, object]
@@ -43,6 +47,7 @@ TABLE = {
     12: ("decode", "", "Decoding"),
     13: ("score", "", "Scoring"),
     14: ("pack", "", "Packing: model, configuration and results in one archive"),
+    ALIGN_STAGE: ("align", "", "Alignment of speech with its text"),
 }
 
 

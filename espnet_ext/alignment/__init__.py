@@ -1,0 +1,1 @@
+"""Alignments: made with any model, stored, exported, imported and compared."""
