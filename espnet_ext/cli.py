@@ -20,6 +20,7 @@ VERBS: Dict[str, Verb] = {
     "data": Verb("espnet_ext.corpus.cli", "make, prepare and validate corpora"),
     "exp": Verb("espnet_ext.experiments.cli", "list, show, compare, check experiments"),
     "recipe": Verb("espnet_ext.recipe.cli", "run stages 1-14 (what run.sh calls)"),
+    "ctm": Verb("espnet_ext.analysis.ctm_command", "words of a decoded set with times"),
     "score": Verb("espnet_ext.analysis.cli", "score hypotheses and write the report"),
 }
 

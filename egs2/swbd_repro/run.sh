@@ -31,4 +31,11 @@ settings=(
   --skip_packing false
 )
 
-exec "${PYTHON}" -m espnet_ext.recipe "${settings[@]}" "$@"
+# ./run.sh sweep ... decodes with several beam sizes or longer recordings
+module=espnet_ext.recipe
+if [[ "${1:-}" == sweep ]]; then
+  module=espnet_ext.recipe.sweep
+  shift
+fi
+
+exec "${PYTHON}" -m "${module}" "${settings[@]}" "$@"

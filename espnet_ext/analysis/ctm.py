@@ -1,9 +1,11 @@
 """Hypotheses as a CTM: words with times, without what no reference should contain.
 
-A recogniser without time stamps gives words per segment, so they are spread evenly
-over the first 90 % of it. Letters that training wrote as one word (``u._s.``) become
-the words of the reference (``u. s.``). Two named rules say what is left out besides
-noise tags and ``<unk>``:
+Where a decoding wrote ``word_times`` (time-synchronous searches), words have the times
+of the frames that emitted them, and posteriors. Otherwise, and in scoring, as in the
+original, they are spread evenly over the first 90 % of their segment.
+
+Letters that training wrote as one word (``u._s.``) become the words of the reference
+(``u. s.``). Two named rules say what is left out besides noise tags and ``<unk>``:
 
 - ``kaldi`` (default; Kaldi's and ESPnet's recipes): hesitations and partial words. A
   hesitation is optional in the reference, so one in the hypothesis could only count as
@@ -16,13 +18,14 @@ dropped, reference/data.md section 6); Kaldi egs/swbd/s5c/local/score.sh.
 
 import re
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Union
+from typing import Dict, List, NamedTuple, Optional, Union
 
 from espnet_ext.analysis.kaldi_text import (
     Place,
     read_hypotheses,
     read_segments,
     read_sides,
+    read_table,
 )
 from espnet_ext.errors import FormatError
 from espnet_ext.files import atomic_write
@@ -38,13 +41,14 @@ _LETTERS = re.compile(r"(?:[a-z]\._)+[a-z]\.(?:'?s)?", re.IGNORECASE)
 
 
 class CtmWord(NamedTuple):
-    """One word: recording file, channel, start and duration in seconds."""
+    """One word: recording file, channel, start and duration in seconds, confidence."""
 
     file: str
     channel: str
     start: float
     duration: float
     word: str
+    confidence: float = CONFIDENCE
 
 
 def is_scored(word: str, rules: str = "kaldi") -> bool:
@@ -75,8 +79,38 @@ def spread_words(words: List[str], place: Place, file: str, channel: str):
     ]
 
 
+def timed_words(text: str, times: str, place: Place, file: str, channel: str):
+    """Words with their own times; letters that were one word share its time.
+
+    Args:
+        text: Words of the hypothesis.
+        times: ``start,duration,confidence`` of each, in seconds from its segment.
+
+    Raises:
+        ValueError: There are more or fewer times than words, or they are no numbers.
+    """
+    words, values = text.split(), times.split()
+    if len(words) != len(values):
+        raise ValueError(f"{len(words)} words, {len(values)} times")
+    result = []
+    for word, value in zip(words, values):
+        start, duration, confidence = map(float, value.split(","))
+        parts = split_letters(word)
+        each = duration / len(parts)
+        result += [
+            CtmWord(
+                file, channel, place.start + start + n * each, each, part, confidence
+            )
+            for n, part in enumerate(parts)
+        ]
+    return result
+
+
 def make_ctm(
-    data_dir: PathLike, hypotheses: PathLike, rules: str = "kaldi"
+    data_dir: PathLike,
+    hypotheses: PathLike,
+    rules: str = "kaldi",
+    times: Optional[PathLike] = None,
 ) -> List[CtmWord]:
     """The CTM of a decoded set.
 
@@ -85,19 +119,21 @@ def make_ctm(
             recordings are called ``file-A``, reco2file_and_channel.
         hypotheses: File ``utterance-id words...`` for every line of segments.
         rules: One of WORD_RULES.
+        times: File ``word_times`` of the decoding, or None to spread words evenly.
 
     Returns:
         Words in the order of file, channel and time.
 
     Raises:
         CoverageError: Hypotheses are missing or superfluous.
-        FormatError: A recording has no file and channel.
+        FormatError: A recording has no file and channel; words lack their times.
     """
     data_dir = Path(data_dir)
     places = places_of(data_dir)
     texts = read_hypotheses(hypotheses, places)
     sides_path = data_dir / "reco2file_and_channel"
     sides: Dict = read_sides(sides_path) if sides_path.exists() else {}
+    spoken = read_table(times) if times is not None else None
     words: List[CtmWord] = []
     for utterance, place in places.items():
         side = sides.get(place.recording) or _side_of_name(place.recording)
@@ -107,7 +143,14 @@ def make_ctm(
                 where=sides_path,
                 expected="a line RECORDING FILE CHANNEL for each recording",
             )
-        words.extend(spread_words(split_letters(texts[utterance]), place, *side))
+        if spoken is None:
+            words.extend(spread_words(split_letters(texts[utterance]), place, *side))
+            continue
+        try:
+            given = spoken.get(utterance, "")
+            words.extend(timed_words(texts[utterance], given, place, *side))
+        except ValueError as error:
+            raise FormatError(f"{utterance}: {error}", where=times) from None
     words = [word for word in words if is_scored(word.word, rules)]
     words.sort(key=lambda word: word[:3])
     return words
@@ -144,5 +187,5 @@ def write_ctm(words: List[CtmWord], path: PathLike) -> None:
         for word in words:
             file.write(
                 f"{word.file} {word.channel} {word.start:.3f} {word.duration:.3f} "
-                f"{word.word} {CONFIDENCE}\n"
+                f"{word.word} {word.confidence:g}\n"
             )

@@ -19,6 +19,8 @@ class AttentionModel(EncoderModel):
         label_smoothing: As TransducerModel's, and ``apply`` to the ``target``
             (``ls01``) or to the ``gradient`` (``ls01g``: the value of the loss is not
             smoothed).
+        ctc_weight: Scale of a CTC loss on the encoder output, beside the cross entropy;
+            0 builds no such layer.
     """
 
     def __init__(
@@ -28,14 +30,43 @@ class AttentionModel(EncoderModel):
         ctc,
         joint_network=None,
         label_smoothing: Optional[Dict] = None,
+        ctc_weight: float = 0.0,
         **kwargs,
     ):
-        kwargs.pop("ctc_weight", None)
         super().__init__(
-            decoder=decoder, ctc=ctc, joint_network=None, ctc_weight=0.0, **kwargs
+            decoder=decoder,
+            ctc=ctc,
+            joint_network=None,
+            ctc_weight=ctc_weight,
+            **kwargs,
         )
         self.criterion_att = None
+        self.check_start(ctc_weight > 0.0 or self.ctc_heads is not None)
         self.smoothing = smoothing_schedule(label_smoothing or {})
+        self.initialise_frame_weights()
+
+    def frame_parts(self) -> Dict[str, int]:
+        """See EncoderModel."""
+        names = ("key", "fertility")
+        return {
+            **super().frame_parts(),
+            **{f"decoder.{name}.weight": 1 for name in names},
+        }
+
+    def used_entries(self) -> Dict[str, torch.Tensor]:
+        """See EncoderModel; a frame is also the last part of two concatenated inputs."""
+        masks = super().used_entries()
+        if not hasattr(self.encoder, "used_entries"):
+            return masks
+        parameters = dict(self.named_parameters())
+        used = self.encoder.frame_axis().index(self.encoder.stage.sizes())
+        for name in ("decoder.lstm.weight_ih", "decoder.readout.weight"):
+            mask = torch.ones(parameters[name].shape, dtype=torch.bool)
+            others = mask.size(1) - self.encoder.output_size()
+            mask[:, others:] = False
+            mask[:, others + used] = True
+            masks[name] = mask
+        return masks
 
     def cross_entropy(
         self, frames_BTD, frame_lens_B, labels_BL, label_lens_B
@@ -76,12 +107,15 @@ class AttentionModel(EncoderModel):
         batch = speech.size(0)
         labels_BL = text[:, : int(text_lengths.max())] if batch else text
         frames_BTD, lengths_B, outputs = self.encode_with_heads(speech, speech_lengths)
-        cost_BU = self.cross_entropy(frames_BTD, lengths_B, labels_BL, text_lengths)
-        positions = (text_lengths + 1).sum()
-        stats: Dict[str, Optional[torch.Tensor]] = {
-            "loss_att": cost_BU.detach().sum() / batch,
-            "loss_per_label": cost_BU.detach().sum() / positions,
-        }
-        terms = [cost_BU.sum()]
-        self.add_aux_ctc(terms, stats, outputs, lengths_B, labels_BL, text_lengths)
+        stats: Dict[str, Optional[torch.Tensor]] = {}
+        terms = []
+        text_B = labels_BL, text_lengths
+        if self.main_loss_is_active():
+            cost_BU = self.cross_entropy(frames_BTD, lengths_B, *text_B)
+            positions = (text_lengths + 1).sum()
+            stats["loss_att"] = cost_BU.detach().sum() / batch
+            stats["loss_per_label"] = cost_BU.detach().sum() / positions
+            terms.append(cost_BU.sum())
+        self.add_top_ctc(terms, stats, frames_BTD, lengths_B, *text_B)
+        self.add_aux_ctc(terms, stats, outputs, lengths_B, *text_B)
         return self.result(terms, stats, batch)

@@ -2,6 +2,7 @@
 
 # Dimensions: B batch, T encoder frames, L labels, D encoder
 import logging
+import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -11,7 +12,8 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
-from espnet_ext.layers.growing import Axis
+from espnet_ext.errors import AudioError
+from espnet_ext.layers.init import glorot_uniform_
 
 REDUCTIONS = ("mean", "sum")
 # names of the experiments for two options of AuxiliaryCtc
@@ -58,10 +60,17 @@ class EncoderModel(ESPnetASRModel):
             and ``blank`` together. None for no auxiliary CTC.
         loss_reduction: ``mean`` over the sequences of a batch (ESPnet) or ``sum``
             (original). Reported values are means in both cases.
+        transducer_start_epoch: The main loss, whatever it is, is computed from this
+            1-based epoch on; before it, only CTC losses (experiments ``transdN``).
     """
 
     def __init__(
-        self, *, aux_ctc: Optional[Dict] = None, loss_reduction: str = "mean", **kwargs
+        self,
+        *,
+        aux_ctc: Optional[Dict] = None,
+        loss_reduction: str = "mean",
+        transducer_start_epoch: int = 1,
+        **kwargs,
     ):
         if loss_reduction not in REDUCTIONS:
             raise ValueError(
@@ -70,6 +79,7 @@ class EncoderModel(ESPnetASRModel):
         super().__init__(report_cer=False, report_wer=False, **kwargs)
         self.loss_reduction = loss_reduction
         self.epoch: Optional[int] = None
+        self.transducer_start_epoch = transducer_start_epoch
         self.ctc_heads = None
         if aux_ctc is not None:
             self.ctc_heads = self._heads(dict(aux_ctc))
@@ -96,6 +106,33 @@ class EncoderModel(ESPnetASRModel):
         self.epoch = epoch
         if hasattr(self.encoder, "set_epoch"):
             self.encoder.set_epoch(epoch)
+
+    def main_loss_is_active(self) -> bool:
+        """False only in training before ``transducer_start_epoch``.
+
+        Evaluation always includes the main loss, so that its values can be compared
+        over all epochs; otherwise the epochs without it would look like the best.
+        """
+        started = self.epoch is None or self.epoch >= self.transducer_start_epoch
+        return started or not self.training
+
+    def check_start(self, other_losses: bool) -> None:
+        """Raise ValueError if nothing would be trained before the main loss starts."""
+        if self.transducer_start_epoch > 1 and not other_losses:
+            raise ValueError(
+                f"transducer_start_epoch {self.transducer_start_epoch} needs ctc_weight "
+                "> 0 or aux_ctc: nothing else is trained before that epoch"
+            )
+
+    def add_top_ctc(self, terms, stats, frames_BTD, lengths_B, labels_BL, label_lens_B):
+        """Append the CTC loss of the encoder output, scaled by ``ctc_weight``."""
+        if self.ctc is None or self.ctc_weight == 0.0:
+            return
+        # ESPnet's CTC module divides by the batch size
+        batch = frames_BTD.size(0)
+        ctc = self.ctc(frames_BTD, lengths_B, labels_BL, label_lens_B) * batch
+        stats["loss_ctc"] = ctc.detach() / batch
+        terms.append(self.ctc_weight * ctc)
 
     def smoothing_now(self, schedule: SmoothingSchedule) -> LabelSmoothing:
         """Label smoothing in this epoch and growing stage; after the warm-up, where no
@@ -131,13 +168,37 @@ class EncoderModel(ESPnetASRModel):
         if not hasattr(self.encoder, "used_entries"):
             return {}
         masks = {f"encoder.{n}": m for n, m in self.encoder.used_entries().items()}
-        sizes, full = self.encoder.stage.sizes(), self.encoder.output_size()
+        sizes = self.encoder.stage.sizes()
         parameters = dict(self.named_parameters())
         for name, count in self.frame_parts().items():
             mask = torch.zeros(parameters[name].shape, dtype=torch.bool)
-            mask[:, Axis("model", count * full, count).index(sizes)] = True
+            mask[:, self.encoder.frame_axis(count).index(sizes)] = True
             masks[name] = mask
         return masks
+
+    def initialise_frame_weights(self) -> None:
+        """Draw the weights that meet encoder frames as if they were created in the
+        first growing stage that uses them; called once everything is built.
+
+        Glorot uniform in each stage; a layer's auxiliary output is created with it.
+        """
+        stages = getattr(self.encoder, "stages", [])[:-1]
+        parameters = dict(self.named_parameters())
+        for name, count in self.frame_parts().items():
+            head = re.fullmatch(r"ctc_heads\.heads\.(\d+)\.weight", name)
+            axis = self.encoder.frame_axis(count)
+            for stage in reversed(stages):
+                exists = head is None or int(head[1]) in self.ctc_heads.active_layers(
+                    stage.layers
+                )
+                if parameters[name].is_meta or not exists:
+                    continue
+                columns = axis.index(stage.sizes())
+                rows, inputs = parameters[name].size(0), len(columns)
+                drawn = torch.empty(rows, inputs)
+                glorot_uniform_(drawn, inputs, rows)
+                with torch.no_grad():
+                    parameters[name][:, columns] = drawn
 
     def features(
         self,
@@ -149,11 +210,18 @@ class EncoderModel(ESPnetASRModel):
 
         Augmentation may change the lengths. In evaluation there is none, but the parts
         that the original had in its validation scores (``for_loss``), too.
+
+        Raises:
+            AudioError: All utterances are too short for one frame.
         """
         augments = self.specaug is not None and self.training
         if augments and hasattr(self.specaug, "waveforms"):
             speech = self.specaug.waveforms(speech, speech_lengths)
         features, lengths = self._extract_feats(speech, speech_lengths)
+        if features.size(1) == 0:
+            raise AudioError(
+                f"{int(speech_lengths.max())} samples are too short for one frame"
+            )
         if self.normalize is not None:
             features, lengths = self.normalize(features, lengths)
         if augments or (for_loss and getattr(self.specaug, "in_evaluation", False)):

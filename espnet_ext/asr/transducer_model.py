@@ -24,8 +24,6 @@ class TransducerModel(EncoderModel):
 
     Args (in addition to those of EncoderModel and ESPnetASRModel):
         ctc_weight: Scale of a CTC loss on the encoder output; 0 builds no such layer.
-        transducer_start_epoch: The transducer loss is computed from this 1-based
-            epoch on; before it, only CTC losses (experiments ``transdN``).
         label_smoothing: Options of SmoothingSchedule; ``type`` (``ls``, ``lsx``,
             ``lsxx``) may stand for its ``over`` and ``scale`` for ``amount``. None for
             no smoothing.
@@ -45,7 +43,6 @@ class TransducerModel(EncoderModel):
         ctc,
         joint_network=None,
         ctc_weight: float = 0.0,
-        transducer_start_epoch: int = 1,
         label_smoothing: Optional[Dict] = None,
         fastemit: float = 0.0,
         loss_backend: str = "fused",
@@ -54,12 +51,6 @@ class TransducerModel(EncoderModel):
         if loss_backend not in LOSS_BACKENDS:
             raise ValueError(
                 f"loss_backend {loss_backend!r}: expected one of {LOSS_BACKENDS}"
-            )
-        without_ctc = ctc_weight == 0.0 and kwargs.get("aux_ctc") is None
-        if transducer_start_epoch > 1 and without_ctc:
-            raise ValueError(
-                f"transducer_start_epoch {transducer_start_epoch} needs ctc_weight > 0 "
-                "or aux_ctc: nothing else is trained before that epoch"
             )
         # joint_network=None keeps ESPnet from importing warprnnt_pytorch; for the same
         # reason the flag that selects transducer search is set afterwards. The base
@@ -73,7 +64,7 @@ class TransducerModel(EncoderModel):
         )
         self.criterion_att = None
         self.use_transducer_decoder = True
-        self.transducer_start_epoch = transducer_start_epoch
+        self.check_start(ctc_weight > 0.0 or self.ctc_heads is not None)
         self.smoothing = smoothing_schedule(label_smoothing or {})
         if self.smoothing.apply != "gradient":
             raise ValueError(
@@ -82,6 +73,7 @@ class TransducerModel(EncoderModel):
             )
         self.fastemit = fastemit
         self.loss_backend = loss_backend
+        self.initialise_frame_weights()
 
     @property
     def joint_network(self):
@@ -94,14 +86,26 @@ class TransducerModel(EncoderModel):
         prefixed = {f"decoder.joint_network.{name}": n for name, n in joint.items()}
         return {**super().frame_parts(), **prefixed}
 
-    def transducer_is_active(self) -> bool:
-        """False only in training before ``transducer_start_epoch``.
+    def encode_layers(self, *args, **kwargs):
+        """See EncoderModel; tells the joint which features are in use."""
+        result = super().encode_layers(*args, **kwargs)
+        self._follow_growth()
+        return result
 
-        Evaluation always includes the transducer, so that its values can be compared
-        over all epochs; otherwise the epochs without it would look like the best.
-        """
-        started = self.epoch is None or self.epoch >= self.transducer_start_epoch
-        return started or not self.training
+    def _follow_growth(self) -> None:
+        size = None
+        if getattr(self.encoder, "growth_copy", None) == "blocks":
+            used = self.encoder.stage.sizes()["frames"]
+            size = used if used < self.encoder.output_size() else None
+        self.joint_network.use_frame_size(size)
+
+    def used_entries(self) -> Dict[str, torch.Tensor]:
+        """See EncoderModel."""
+        self._follow_growth()
+        masks = super().used_entries()
+        for name, mask in self.joint_network.used_entries().items():
+            masks[f"decoder.joint_network.{name}"] = mask
+        return masks
 
     def encode(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor
@@ -132,13 +136,10 @@ class TransducerModel(EncoderModel):
         frames_BTD, lengths_B, outputs = self.encode_with_heads(speech, speech_lengths)
         stats: Dict[str, Optional[torch.Tensor]] = {}
         terms = []
-        if self.ctc_weight > 0.0:
-            # ESPnet's CTC module divides by the batch size
-            ctc = self.ctc(frames_BTD, lengths_B, labels_BL, text_lengths) * batch
-            stats["loss_ctc"] = ctc.detach() / batch
-            terms.append(self.ctc_weight * ctc)
-        self.add_aux_ctc(terms, stats, outputs, lengths_B, labels_BL, text_lengths)
-        if self.transducer_is_active():
+        text_B = labels_BL, text_lengths
+        self.add_top_ctc(terms, stats, frames_BTD, lengths_B, *text_B)
+        self.add_aux_ctc(terms, stats, outputs, lengths_B, *text_B)
+        if self.main_loss_is_active():
             am_BTR = self.joint_network.project_frames(frames_BTD, lengths_B)
             nll_B = self.transducer_nll(am_BTR, lengths_B, labels_BL, text_lengths)
             possible_B = torch.isfinite(nll_B)
@@ -165,6 +166,9 @@ class TransducerModel(EncoderModel):
         lm_BSR = self.decoder(torch.nn.functional.pad(labels_BL, (1, 0), value=0))
         options = self.gradient_options()
         lengths = frame_lens_B, label_lens_B
+        if getattr(self.joint_network, "blank_column", None) == "misplaced":
+            lattice = self.joint_network(am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1))
+            return full_sum_loss(lattice, labels_BL, *lengths)
         # upstream checks configurations with blank alone, which have no labels
         if self.loss_backend == "fused" and self.decoder.vocab_size > 1:
             joint = self.joint_network.fused(am_BTR, lm_BSR, options)

@@ -47,21 +47,14 @@ def check(
     sub_epoch: Optional[int] = None,
 ) -> int:
     """Print one line a comparison; 0 if all are within their limits, else 1."""
-    from espnet_ext.interop.experiment_names import parse_experiment
-    from espnet_ext.interop.parity import compare
-    from espnet_ext.interop.parity_growth import compare_growth, growing_steps
-    from espnet_ext.interop.parity_inner import compare_inner
-    from espnet_ext.interop.reference_models import build_reference_model
+    from espnet_ext.interop.parity_file import ArrayFile, ParityFile
+    from espnet_ext.interop.parity_kinds import compare_file
     from espnet_ext.interop.returnn import read_npz
 
-    arrays = read_npz(array)
-    if growing_steps(arrays):
-        named = parse_experiment(experiment)
-        comparisons = list(compare_growth(named, arrays, bos))
-    else:
-        sub_epoch = sub_epoch or sub_epoch_of(array)
-        reference = build_reference_model(experiment, arrays, bos, sub_epoch)
-        comparisons = [*compare(reference, arrays), *compare_inner(reference, arrays)]
+    file = ParityFile(
+        experiment, ArrayFile(read_npz(array)), bos, sub_epoch or sub_epoch_of(array)
+    )
+    comparisons = compare_file(file)
     for comparison in comparisons:
         verdict = "ok" if comparison.passed else "DIFFERENT"
         print(

@@ -2,7 +2,7 @@
 
 # Dimensions: B batch, T encoder frames, S label positions, K beam, V vocabulary
 import re
-from typing import Iterator, List, NamedTuple
+from typing import Iterator
 
 import numpy as np
 import torch
@@ -11,9 +11,15 @@ from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
 from espnet_ext.asr.joint.window_attention import WindowAttention
-from espnet_ext.asr.search.time_sync import TimeSyncSearch
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import FormatError
+from espnet_ext.interop.comparison import (
+    GRADIENT_LIMIT,
+    VALUE_LIMIT,
+    Comparison,
+    relative_error,
+)
+from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays, apply_rules, parameters_of
 from espnet_ext.layers.dropout import FeatureDropout
@@ -26,36 +32,8 @@ LOSSES = {
     "ce": "ce",
     "ctc": "ctc",
 }
-VALUE_LIMIT = 1e-4
-GRADIENT_LIMIT = 1e-3
+BY_LABEL = ("ce", "output/lm_masked")  # first axis after the batch: label positions
 CONTRADICTION = " (the file's own encoder output and parameters give another value)"
-
-
-class Comparison(NamedTuple):
-    """One compared quantity: largest difference relative to the largest value."""
-
-    name: str
-    error: float
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        """False as well when the error is not a number."""
-        return self.error <= self.limit
-
-
-def relative_error(ours: np.ndarray, original: np.ndarray) -> float:
-    """max |ours - original| / max |original|; inf where shapes differ.
-
-    A gradient that is zero everywhere is compared absolutely.
-    """
-    if ours.shape != original.shape:
-        return float("inf")
-    if original.size == 0:
-        return 0.0
-    scale = float(np.abs(original).max())
-    difference = float(np.abs(ours.astype(np.float64) - original).max())
-    return difference / scale if scale > 0.0 else difference
 
 
 def _single(arrays: Arrays, pattern: str) -> str:
@@ -126,11 +104,7 @@ def compare_losses(
     frames, frame_lens, outputs = model.encode_with_heads(data, data_lens)
     name = _encoder_array(arrays, prefix, frames.size(2))
     original_lens = arrays[f"{prefix}size:{name[len(prefix) + 4:]}:1"]
-    yield Comparison(
-        f"{prefix}encoder lengths",
-        float(np.abs(frame_lens.numpy() - original_lens).max()),
-        0.0,
-    )
+    yield from _compare_sizes(arrays, prefix, frame_lens, label_lens)
     valid = np.arange(frames.size(1))[None] < original_lens[:, None]
     yield Comparison(
         f"{prefix}encoder output",
@@ -174,9 +148,27 @@ def compare_losses(
         ):
             comparison = comparison._replace(name=comparison.name + CONTRADICTION)
         yield comparison
+        total = f"{prefix}loss:{originals[loss].removeprefix(start)}"
+        if total in arrays:
+            ours = losses[loss].detach().double().sum().numpy()
+            error = relative_error(ours, arrays[total])
+            yield Comparison(f"{prefix}{loss} of the batch", error, VALUE_LIMIT)
     if any(name.startswith("grad:") for name in arrays):
         sum(nll.sum() for nll in losses.values()).backward()
         yield from _compare_gradients(reference, arrays)
+
+
+def _compare_sizes(
+    arrays: Arrays, prefix: str, frame_lens: torch.Tensor, label_lens: torch.Tensor
+) -> Iterator[Comparison]:
+    """Lengths of all axes: encoder frames, or labels and one more."""
+    positions = (label_lens + 1).numpy()
+    for name in sorted(n for n in arrays if n.startswith(f"{prefix}size:")):
+        output, axis = name.removeprefix(f"{prefix}size:").rsplit(":", 1)
+        by_label = axis == "2" or output in BY_LABEL
+        ours = positions if by_label else frame_lens.numpy()
+        difference = float(np.abs(ours - arrays[name]).max())
+        yield Comparison(f"{name} (lengths)", difference, 0.0)
 
 
 def _cut_the_decoder_loop(decoder: MlpAttentionDecoder) -> None:
@@ -262,95 +254,21 @@ def _compare_gradients(reference: ReferenceModel, arrays: Arrays):
         )
 
 
-def _compare_beam(
-    name: str, search: TimeSyncSearch, am_TR, labels_KT, scores_K, reference, length
-) -> Iterator[Comparison]:
-    entries = search(am_TR)
-    original_ids = np.empty(len(reference.label_ids_K) + 1, dtype=np.int64)
-    original_ids[reference.label_ids_K] = np.arange(len(reference.label_ids_K))
-    original_ids[0] = len(reference.label_ids_K)
-    ours = original_ids[np.array([entry.symbols[:length] for entry in entries])]
-    same = ours.shape == labels_KT[:, :length].shape
-    different = np.inf
-    if same:
-        different = float((ours != labels_KT[:, :length]).sum())
-    yield Comparison(f"{name} different symbols", different, 0.0)
-    yield Comparison(
-        f"{name} scores",
-        relative_error(np.array([entry.score for entry in entries]), scores_K),
-        VALUE_LIMIT,
-    )
+def compare_batch(file: ParityFile) -> Iterator[Comparison]:
+    """The batch of the file in evaluation mode."""
+    yield from compare_losses(file.reference(), file.arrays)
 
 
-def compare_beams(reference: ReferenceModel, arrays: Arrays) -> Iterator[Comparison]:
-    """All beams of the file, with the search behaviour of the 2022 experiments.
-
-    ``singleB`` arrays are utterances alone; the others one padded batch, where the
-    original makes one more step, on the first padded frame, for all but the longest
-    (corrections.md 1). The symbol of that extra step is not compared.
-    """
-    data = torch.from_numpy(arrays["in:data"])
-    data_lens = torch.from_numpy(arrays["in:data_len"]).long()
-    batch_am, batch_lens = reference.model.encode(data, data_lens)
-    with torch.no_grad():
-        for name in sorted(n for n in arrays if n.endswith(":labels")):
-            prefix = name.removesuffix(":labels")
-            beam_size = int(re.search(r"beam(\d+)", prefix).group(1))
-            search = TimeSyncSearch(
-                reference.model.decoder, beam_size, recombination="none", bos="skip"
-            )
-            labels, scores = arrays[name], arrays[f"{prefix}:scores"]
-            single = re.match(r"single(\d+):", prefix)
-            if single:
-                row = int(single.group(1))
-                length = data_lens[row : row + 1]
-                am, lens = reference.model.encode(
-                    data[row : row + 1, : int(length)], length
-                )
-                yield from _compare_beam(
-                    prefix, search, am[0], labels, scores, reference, int(lens)
-                )
-                continue
-            for row, length in enumerate(batch_lens.tolist()):
-                yield from _compare_beam(
-                    f"{prefix} row {row}",
-                    search,
-                    batch_am[row, : length + 1],
-                    labels[row],
-                    scores[row],
-                    reference,
-                    length,
-                )
-
-
-def compare_training(reference: ReferenceModel, arrays: Arrays) -> Iterator[Comparison]:
+def compare_training(file: ParityFile) -> Iterator[Comparison]:
     """Batches of the file in training mode (chunking), all dropouts zero."""
-    sets = [name.removesuffix("in:data") for name in arrays if name.endswith("in:data")]
+    reference = file.reference()
     reference.model.train()
     for module in reference.model.modules():
         if isinstance(module, FeatureDropout):
             module.rate = 0.0
         elif isinstance(module, WindowAttention):
             module.weight_dropout = 0.0
-    for prefix in sorted(sets):
-        yield from compare_losses(reference, arrays, prefix)
-
-
-def compare(reference: ReferenceModel, arrays: Arrays) -> List[Comparison]:
-    """Everything the file holds, recognised by its content.
-
-    Raises:
-        FormatError: The file holds no kind of arrays that we know.
-    """
-    names = list(arrays)
-    if any(name.endswith(":labels") for name in names):
-        return list(compare_beams(reference, arrays))
-    if "in:data" in arrays:
-        return list(compare_losses(reference, arrays))
-    if any(name.endswith(":in:data") for name in names):
-        return list(compare_training(reference, arrays))
-    raise FormatError(
-        "the file holds neither a batch (in:data), nor training batches "
-        "(SET:in:data), nor beams (beamK:labels)",
-        expected="an array file as reference/parity/README.md describes",
-    )
+    inputs = [name for name in file.arrays if name.endswith(":in:data")]
+    for name in sorted(inputs):
+        prefix = name.removesuffix("in:data")
+        yield from compare_losses(reference, file.arrays, prefix)

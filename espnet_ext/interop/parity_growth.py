@@ -9,13 +9,14 @@ Source: reference/parity/README.md "grow_copy".
 """
 
 import re
-from typing import Dict, Iterator, Optional
+from typing import Dict, Iterator
 
 import numpy as np
 import torch
 
-from espnet_ext.interop.experiment_names import NamedExperiment
-from espnet_ext.interop.parity import Comparison
+from espnet_ext.interop.comparison import Comparison
+from espnet_ext.interop.experiment_names import parse_experiment
+from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.reference_models import ReferenceModel, assemble
 from espnet_ext.interop.returnn import NAME_SUFFIX, Arrays, apply_rules
 
@@ -23,12 +24,12 @@ from espnet_ext.interop.returnn import NAME_SUFFIX, Arrays, apply_rules
 def growing_steps(arrays: Arrays) -> Dict[str, Dict[str, Arrays]]:
     """By prefix of the step ("" or "0to5:"), parameters ``old`` and ``new``."""
     steps: Dict[str, Dict[str, Arrays]] = {}
-    for name, array in arrays.items():
+    for name in arrays:
         found = re.fullmatch(r"(.*?)(old|new):(.+)", name)
         if found:
             prefix, when, parameter = found.groups()
             step = steps.setdefault(prefix, {"old": {}, "new": {}})
-            step[when][parameter.removesuffix(NAME_SUFFIX)] = array
+            step[when][parameter.removesuffix(NAME_SUFFIX)] = arrays[name]
     return steps
 
 
@@ -50,13 +51,12 @@ def _used_by(old: ReferenceModel, new: ReferenceModel) -> Dict[str, torch.Tensor
     return masks
 
 
-def compare_growth(
-    experiment: NamedExperiment, arrays: Arrays, bos: Optional[int] = None
-) -> Iterator[Comparison]:
+def compare_growth(file: ParityFile) -> Iterator[Comparison]:
     """Number of entries of each parameter that are not where the original has them."""
-    for prefix, step in growing_steps(arrays).items():
+    experiment = parse_experiment(file.experiment)
+    for prefix, step in growing_steps(file.arrays).items():
         old, new = (
-            assemble(experiment, step[when], _input_size(step[when]), bos)
+            assemble(experiment, step[when], _input_size(step[when]), file.bos)
             for when in ("old", "new")
         )
         copied = apply_rules(step["old"], old.rules)

@@ -54,6 +54,14 @@ class ReferenceModel(NamedTuple):
     label_ids_K: np.ndarray
     experiment: NamedExperiment
 
+    def original_ids_V(self) -> np.ndarray:
+        """The original's label of each of our token ids; its blank is the last."""
+        labels = len(self.label_ids_K)
+        ids_V = np.empty(labels + 1, dtype=np.int64)
+        ids_V[self.label_ids_K] = np.arange(labels)
+        ids_V[0] = labels
+        return ids_V
+
 
 def _blstm_encoder(
     parameters: Arrays, input_size: int, experiment: NamedExperiment

@@ -57,8 +57,8 @@ def parameters_of(arrays: Arrays, kind: str = PARAMETER_PREFIX) -> Arrays:
     if not any(name.startswith(PARAMETER_PREFIX) for name in arrays):
         return dict(arrays)
     return {
-        name[len(kind) :].removesuffix(NAME_SUFFIX): array
-        for name, array in arrays.items()
+        name[len(kind) :].removesuffix(NAME_SUFFIX): arrays[name]
+        for name in arrays
         if name.startswith(kind)
     }
 

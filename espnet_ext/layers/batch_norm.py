@@ -25,11 +25,18 @@ class GrowingBatchNorm(GrowingModule):
     Args:
         axis: D.
         masked: Leave padded frames out of the statistics (``bnmask``).
+        updates_in_evaluation: Evaluation updates the running statistics with each
+            batch too, before it uses them; no gradient goes there
+            (``old_nick_att_conformer``). What a sequence gives then depends on all
+            batches before it.
     """
 
-    def __init__(self, axis: Axis, masked: bool = False):
+    def __init__(
+        self, axis: Axis, masked: bool = False, updates_in_evaluation: bool = False
+    ):
         super().__init__()
         self.masked = masked
+        self.updates_in_evaluation = updates_in_evaluation
         self.weight = torch.nn.Parameter(torch.ones(axis.size))
         self.bias = torch.nn.Parameter(torch.zeros(axis.size))
         self.register_buffer("running_mean", torch.zeros(axis.size))
@@ -44,6 +51,10 @@ class GrowingBatchNorm(GrowingModule):
         """Normalised x; ``lengths_B`` counts valid frames, None: all are."""
         mean, var = self.used("running_mean"), self.used("running_var")
         training = self.training
+        if self.updates_in_evaluation and not training:
+            if lengths_B is None or not self.masked:
+                lengths_B = x_BDT.new_full((x_BDT.size(0),), x_BDT.size(2))
+            self._update_masked(x_BDT, lengths_B, mean, var)
         if training and self.masked and lengths_B is not None:
             self._update_masked(x_BDT, lengths_B, mean, var)
             return self._normalise_masked(x_BDT, lengths_B)

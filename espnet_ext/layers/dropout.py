@@ -45,3 +45,14 @@ class FeatureDropout(torch.nn.Module):
     def extra_repr(self) -> str:
         """Shown by ``print(model)``."""
         return f"rate={self.rate}, mask={self.mask}"
+
+
+def switch_out(labels: torch.Tensor, rate: float, vocab_size: int) -> torch.Tensor:
+    """Labels, each replaced with probability ``rate`` by one of 1 .. vocab_size - 1.
+
+    Ref: Wang et al. 2018 (SwitchOut). Source: reference/parts.md 2.3 ``decswitchout``.
+    """
+    if rate == 0.0 or vocab_size < 2:
+        return labels
+    replaced = torch.rand(labels.shape, device=labels.device) < rate
+    return torch.where(replaced, torch.randint_like(labels, 1, vocab_size), labels)

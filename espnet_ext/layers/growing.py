@@ -10,11 +10,21 @@ Source: reference/training.md 6 and reference/models.md d.5.
 """
 
 # Dimensions: O output, I input, D model
-import math
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import torch
 import torch.nn.functional as F
+
+from espnet_ext.layers.init import uniform_limit
 
 LAYER_NORM_EPS = 1e-6
 Sizes = Mapping[str, int]  # size in use of each kind of axis
@@ -89,9 +99,30 @@ class GrowingModule(torch.nn.Module):
     def initialise(self, stages: Sequence[Sizes]) -> None:
         """Draw initial values anew; overridden where they depend on the stage."""
 
+    def draw(
+        self, name: str, stages: Sequence[Sizes], limit: Callable[..., float]
+    ) -> None:
+        """Fill a parameter from U(-l, l), as if its parts were created stage by stage.
+
+        Args:
+            name: Of the parameter; nothing happens on the meta device.
+            stages: In ascending order; each entry gets the limit of the first one that
+                uses it. Entries in use in none get that of the full size.
+            limit: l for the sizes in use of each axis.
+        """
+        parameter = getattr(self, name)
+        if parameter.is_meta:
+            return
+        with torch.no_grad():
+            for sizes in [{}, *reversed(stages)]:
+                index = self.used_index(name, sizes)
+                shape = tuple(positions.numel() for positions in index)
+                bound = limit(*shape)
+                parameter[index] = torch.empty(shape).uniform_(-bound, bound)
+
 
 class GrowingLinear(GrowingModule):
-    """Linear layer with Glorot uniform weight and zero bias.
+    """Linear layer with uniform weight and zero bias.
 
     Args:
         in_axis: Input features.
@@ -99,13 +130,19 @@ class GrowingLinear(GrowingModule):
         bias: Whether there is one.
         init_scale: The variance of the initial weight is multiplied by it
             (``mhsapinit``: 0.5).
+        init: Distribution of the initial weight, see ``uniform_limit``.
     """
 
     def __init__(
-        self, in_axis: Axis, out_axis: Axis, bias: bool = True, init_scale: float = 1.0
+        self,
+        in_axis: Axis,
+        out_axis: Axis,
+        bias: bool = True,
+        init_scale: float = 1.0,
+        init: str = "glorot",
     ):
         super().__init__()
-        self.init_scale = init_scale
+        self.init, self.init_scale = init, init_scale
         self.weight = torch.nn.Parameter(torch.empty(out_axis.size, in_axis.size))
         self.axes = {"weight": (out_axis, in_axis)}
         self.bias = None
@@ -115,18 +152,14 @@ class GrowingLinear(GrowingModule):
         self.initialise([{}])
 
     def initialise(self, stages: Sequence[Sizes]) -> None:
-        """Each weight gets the limit of the first stage that uses it, as if it were
-        created there: sqrt(6 init_scale / (fan_in + fan_out)).
-        """
-        if self.weight.is_meta:
-            return
-        with torch.no_grad():
-            for sizes in [{}, *reversed(stages)]:
-                index = self.used_index("weight", sizes)
-                fans = index[0].numel() + index[1].numel()
-                limit = math.sqrt(6.0 * self.init_scale / max(fans, 1))
-                shape = (index[0].numel(), index[1].numel())
-                self.weight[index] = torch.empty(shape).uniform_(-limit, limit)
+        """The weight of a layer created in the first stage that uses it."""
+        self.draw(
+            "weight",
+            stages,
+            lambda outputs, inputs: uniform_limit(
+                inputs, outputs, self.init, self.init_scale
+            ),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., I in use] to [..., O in use]."""

@@ -8,6 +8,31 @@ import math
 import torch
 
 
+INITS = ("glorot", "variance_scaling_078_fan_in")
+
+
+def uniform_limit(
+    fan_in: int, fan_out: int, init: str = "glorot", scale: float = 1.0
+) -> float:
+    """l of the uniform distribution U(-l, l) of initial weights.
+
+    Args:
+        fan_in: Inputs of each output.
+        fan_out: Outputs of each input.
+        init: ``glorot``: sqrt(6 / (fan_in + fan_out)); ``variance_scaling_078_fan_in``:
+            sqrt(3 * 0.78 / fan_in) (``old_moh_hybrid_conformer``).
+        scale: Factor on the variance.
+
+    Raises:
+        ValueError: Unknown name.
+    """
+    if init not in INITS:
+        raise ValueError(f"init {init!r}: expected one of {INITS}")
+    if init == "glorot":
+        return math.sqrt(6.0 * scale / max(fan_in + fan_out, 1))
+    return math.sqrt(3.0 * 0.78 * scale / max(fan_in, 1))
+
+
 def glorot_uniform_(weight: torch.Tensor, fan_in: int, fan_out: int) -> torch.Tensor:
     """Fill ``weight`` from U(-l, l), l = sqrt(6 / (fan_in + fan_out)).
 
@@ -15,7 +40,7 @@ def glorot_uniform_(weight: torch.Tensor, fan_in: int, fan_out: int) -> torch.Te
     layout: an LSTM counts all four gates in ``fan_out``, a convolution counts the
     whole kernel on both sides and does not divide by the number of groups.
     """
-    limit = math.sqrt(6.0 / max(fan_in + fan_out, 1))
+    limit = uniform_limit(fan_in, fan_out)
     with torch.no_grad():
         return weight.uniform_(-limit, limit)
 

@@ -6,17 +6,18 @@ cell-in, output (RETURNN: cell-in, input, forget, output; the importer reorders)
 """
 
 # Dimensions: B batch, T frames, F input feature, H hidden size per direction
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 
-from espnet_ext.layers.init import glorot_uniform_
+from espnet_ext.layers.growing import Axis, GrowingModule, Sizes, fixed
+from espnet_ext.layers.init import uniform_limit
 
 State = Tuple[torch.Tensor, torch.Tensor]  # (h, c), each [1, B, H]
 
 
-class Lstm(torch.nn.Module):
+class Lstm(GrowingModule):
     """One unidirectional LSTM layer without peepholes, batch first.
 
     Args:
@@ -24,10 +25,17 @@ class Lstm(torch.nn.Module):
         hidden_size: H.
         recurrent_dropout: Rate of elementwise dropout on the recurrent matrix in
             training, one mask for all frames (``declstmwdrop``).
+        in_axis: Input features, where they grow.
+        hidden_kind: Kind of axis that H follows, where it grows.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0
+        self,
+        input_size: int,
+        hidden_size: int,
+        recurrent_dropout: float = 0.0,
+        in_axis: Optional[Axis] = None,
+        hidden_kind: Optional[str] = None,
     ):
         super().__init__()
         self.input_size = input_size
@@ -36,40 +44,58 @@ class Lstm(torch.nn.Module):
         self.weight_ih = torch.nn.Parameter(torch.empty(4 * hidden_size, input_size))
         self.weight_hh = torch.nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias = torch.nn.Parameter(torch.zeros(4 * hidden_size))
-        glorot_uniform_(self.weight_ih, input_size, 4 * hidden_size)
-        glorot_uniform_(self.weight_hh, hidden_size, 4 * hidden_size)
+        gates = Axis(hidden_kind, 4 * hidden_size, 4)
+        self.axes = {
+            "weight_ih": (gates, in_axis or fixed(input_size)),
+            "weight_hh": (gates, Axis(hidden_kind, hidden_size)),
+            "bias": (gates,),
+        }
+        self.initialise([{}])
+
+    def initialise(self, stages: Sequence[Sizes]) -> None:
+        """Both matrices Glorot uniform, with the limit of the first stage that uses an
+        entry; all four gates count as outputs.
+        """
+        for name in ("weight_ih", "weight_hh"):
+            self.draw(name, stages, lambda gates, inputs: uniform_limit(inputs, gates))
 
     def zero_state(self, batch_size: int) -> State:
         """Initial state (h, c) of zeros, each [1, B, H]."""
-        zeros = self.bias.new_zeros(1, batch_size, self.hidden_size)
+        bias = self.used("bias")
+        zeros = bias.new_zeros(1, batch_size, bias.size(0) // 4)
         return zeros, zeros
 
     def recurrent_weight(self) -> torch.Tensor:
         """The recurrent matrix [4H, H], in training with its dropout."""
+        weight = self.used("weight_hh")
         if self.training and self.recurrent_dropout > 0.0:
-            return F.dropout(self.weight_hh, self.recurrent_dropout)
-        return self.weight_hh
+            return F.dropout(weight, self.recurrent_dropout)
+        return weight
 
     def forward(
-        self, x_BTF: torch.Tensor, state: Optional[State] = None
+        self,
+        x_BTF: torch.Tensor,
+        state: Optional[State] = None,
+        recurrent_weight: Optional[torch.Tensor] = None,
     ) -> Tuple[torch.Tensor, State]:
         """Run over all frames: outputs [B, T, H] and the state after the last one.
 
-        The whole padded block goes to one kernel call: on the CPU the oneDNN kernel is
+        ``recurrent_weight`` takes the place of ``recurrent_weight()``, so that several
+        calls can share its dropout mask. The whole padded block goes to one kernel call: on the CPU the oneDNN kernel is
         about ten times faster than the one for packed sequences.
         """
         if x_BTF.size(1) == 0:
-            return x_BTF.new_zeros(x_BTF.size(0), 0, self.hidden_size), (
-                self.zero_state(x_BTF.size(0)) if state is None else state
-            )
+            state = self.zero_state(x_BTF.size(0)) if state is None else state
+            return x_BTF.new_zeros(x_BTF.size(0), 0, state[0].size(2)), state
         if state is None:
             state = self.zero_state(x_BTF.size(0))
+        bias = self.used("bias")
         state = (state[0].to(x_BTF.dtype), state[1].to(x_BTF.dtype))
         weights = [
-            self.weight_ih,
-            self.recurrent_weight(),
-            self.bias,
-            torch.zeros_like(self.bias),
+            self.used("weight_ih"),
+            self.recurrent_weight() if recurrent_weight is None else recurrent_weight,
+            bias,
+            torch.zeros_like(bias),
         ]
         y_BTH, h, c = torch._VF.lstm(
             x_BTF, state, weights, True, 1, 0.0, self.training, False, True
@@ -91,13 +117,20 @@ class Blstm(torch.nn.Module):
     """Forward and backward LSTM, outputs concatenated: [B, T, 2H].
 
     The backward direction starts at the last valid frame of each sequence. Outputs on
-    padded frames are exactly zero, as in RETURNN.
+    padded frames are exactly zero, as in RETURNN. Arguments as Lstm's.
     """
 
-    def __init__(self, input_size: int, hidden_size: int):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        in_axis: Optional[Axis] = None,
+        hidden_kind: Optional[str] = None,
+    ):
         super().__init__()
-        self.forward_lstm = Lstm(input_size, hidden_size)
-        self.backward_lstm = Lstm(input_size, hidden_size)
+        growth = {"in_axis": in_axis, "hidden_kind": hidden_kind}
+        self.forward_lstm = Lstm(input_size, hidden_size, **growth)
+        self.backward_lstm = Lstm(input_size, hidden_size, **growth)
 
     def forward(self, x_BTF: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """Outputs [B, T, 2H] for inputs [B, T, F] of which lengths [B] are valid."""

@@ -11,12 +11,13 @@ Ref: Krueger et al. 2017. Source: reference/models.md (e) ``declstmz``.
 """
 
 # Dimensions: B batch, T frames, F input feature, H hidden size
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 
-from espnet_ext.layers.init import glorot_uniform_
+from espnet_ext.layers.growing import Sizes
+from espnet_ext.layers.init import uniform_limit
 from espnet_ext.layers.lstm import Lstm, State
 
 FORGET_BIAS = 1.0
@@ -56,8 +57,12 @@ class ZoneoutLstm(Lstm):
         self.cell = cell
         self.output = output
         self.step_output = step_output
-        for weight in (self.weight_ih, self.weight_hh):
-            glorot_uniform_(weight, input_size + hidden_size, 4 * hidden_size)
+
+    def initialise(self, stages: Sequence[Sizes]) -> None:
+        """Glorot uniform of one matrix for inputs and recurrence together."""
+        rows = self.input_size + self.hidden_size
+        for name in ("weight_ih", "weight_hh"):
+            self.draw(name, stages, lambda gates, _: uniform_limit(rows, gates))
 
     def _zone_out(self, old: torch.Tensor, new: torch.Tensor, rate: float):
         if rate == 0.0:
@@ -68,13 +73,18 @@ class ZoneoutLstm(Lstm):
         return old + keep * (new - old)
 
     def forward(
-        self, x_BTF: torch.Tensor, state: Optional[State] = None
+        self,
+        x_BTF: torch.Tensor,
+        state: Optional[State] = None,
+        recurrent_weight: Optional[torch.Tensor] = None,
     ) -> Tuple[torch.Tensor, State]:
-        """Outputs [B, T, H] and the state after the last frame."""
+        """Outputs [B, T, H] and the state after the last frame, see Lstm."""
         if state is None:
             state = self.zero_state(x_BTF.size(0))
         h, c = state[0][0].to(x_BTF.dtype), state[1][0].to(x_BTF.dtype)
-        weight_hh = self.recurrent_weight()
+        weight_hh = recurrent_weight
+        if weight_hh is None:
+            weight_hh = self.recurrent_weight()
         outputs: List[torch.Tensor] = []
         for gates in F.linear(x_BTF, self.weight_ih, self.bias).unbind(1):
             i, f, g, o = (gates + F.linear(h, weight_hh)).chunk(4, dim=1)

@@ -7,6 +7,7 @@ Tokens are cut as ESPnet's language models see them, by the same options.
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence
@@ -56,10 +57,8 @@ def tokenizer(args: argparse.Namespace) -> Callable[[str], List[str]]:
     return lambda text: cut.text2tokens(clean(text))
 
 
-def sentences_of(
-    path: Path, cut: Callable[[str], List[str]], total: int = 0
-) -> Iterator[List[str]]:
-    """Tokens of each line that has words.
+def texts_of(path: Path, total: int = 0) -> Iterator[str]:
+    """Each line that has words, without its id.
 
     Raises:
         MissingInputError: No line has words.
@@ -71,9 +70,14 @@ def sentences_of(
         text = line.partition(" ")[2].strip()
         if text:
             found = True
-            yield cut(text)
+            yield text
     if not found:
         raise MissingInputError("the text has no words", where=path)
+
+
+def words_in(texts: Sequence[str]) -> int:
+    """Number of words of some texts."""
+    return sum(len(text.split()) for text in texts)
 
 
 def train(cmd: Optional[Sequence[str]] = None) -> int:
@@ -87,12 +91,13 @@ def train(cmd: Optional[Sequence[str]] = None) -> int:
     train_text, output = Path(args.train_text), Path(args.output)
     total = 2 * len(read_lines(train_text))  # estimation takes about as long again
     ids = [
-        [index.get(token, unknown) for token in sentence]
-        for sentence in sentences_of(train_text, cut, total)
+        [index.get(token, unknown) for token in cut(text)]
+        for text in texts_of(train_text, total)
     ]
     model, discounts = estimate(ids, words, args.order)
     write_arpa(model, output)
-    result = model.perplexity(sentences_of(Path(args.dev_text), cut))
+    dev = list(texts_of(Path(args.dev_text)))
+    result = model.perplexity(map(cut, dev))
     facts = {
         "sentences": len(ids),
         "tokens": sum(map(len, ids)),
@@ -105,6 +110,7 @@ def train(cmd: Optional[Sequence[str]] = None) -> int:
         "dev_unknown": result.unknown,
         "dev_perplexity": result.value,
         "dev_perplexity_known": result.value_known,
+        "dev_perplexity_word": math.exp(-result.log_prob / (words_in(dev) + len(dev))),
     }
     with atomic_write(output.with_suffix(".json")) as file:
         json.dump(facts, file, indent=1)

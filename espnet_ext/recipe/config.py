@@ -24,7 +24,7 @@ TRAIN_SOURCES = {
 LM_SOURCES = {"espnet2": ("tasks/abs_task.py", "tasks/lm.py", "train/trainer.py")}
 DECODE_SOURCES = {
     "espnet2": ("bin/asr_inference.py",),
-    "espnet_ext": ("bin/asr_inference.py",),
+    "espnet_ext": ("bin/asr_inference.py", "inference/fusion.py"),
 }
 # set by the recipe itself: in a file they would be overridden or do harm
 RESERVED = {

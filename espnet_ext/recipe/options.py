@@ -56,7 +56,7 @@ class RecipeOptions:
     num_nodes: int = _general(1, "machines for training; only 1 here")
     nj: int = _general(32, "parallel jobs of data preparation and statistics")
     cluster: str = _option(
-        "local", "General", "where stage 3 writes audio", ("local", "slurm")
+        "local", "General", "where stages 3 and 12 work", ("local", "slurm")
     )
     slurm_opts: str = _general("", "of its jobs: 'queue=short account=me memory=4GB'")
     inference_nj: int = _general(32, "parallel jobs of decoding")

@@ -1,5 +1,6 @@
 import pytest
 
+from espnet_ext.analysis import ctm_command
 from espnet_ext.analysis.ctm import is_scored, make_ctm, split_letters, write_ctm
 from espnet_ext.analysis.kaldi_text import CoverageError
 from espnet_ext.errors import FormatError, MissingInputError
@@ -99,3 +100,44 @@ def test_a_recording_without_a_side_is_an_error(experiment):
     (data / "segments").write_text(segments)
     with pytest.raises(FormatError, match="call1 has no file and channel"):
         make_ctm(data, hyp)
+
+
+def test_words_with_times_of_their_own_are_placed_in_the_recording(
+    experiment, tmp_path
+):
+    data, decoded = experiment / "data/hub", experiment / "exp/asr_x/decode/hub"
+    hyp = decoded / "text"
+    lines = hyp.read_text().splitlines()
+    times, count = [], 0
+    for line in lines:
+        key, *words = line.split()
+        values = [f"{0.06 * n:.3f},0.120,0.{n + 1}" for n in range(len(words))]
+        times.append(" ".join([key, *values]))
+        count += len(words)
+    (decoded / "word_times").write_text("".join(t + "\n" for t in times))
+    output = tmp_path / "out.ctm"
+    options = ["--data", str(data), "--decoded", str(decoded)]
+    assert ctm_command.main([*options, "--output", str(output)]) == 0
+    rows = [line.split() for line in output.read_text().splitlines()]
+    spread = make_ctm(data, hyp, "rwth")
+    assert [row[4] for row in rows] == [word.word for word in spread]
+    side_b = [row for row in rows if row[:2] == ["en_1", "B"]]
+    # its segment begins at 1.0
+    assert side_b[0][2:4] == ["1.000", "0.120"] and side_b[0][5] == "0.1"
+
+
+def test_letters_share_the_time_of_their_word_and_wrong_times_are_refused(
+    experiment, tmp_path
+):
+    data = experiment / "data/hub"
+    hyp, times = tmp_path / "text", tmp_path / "word_times"
+    ids = [line.split()[0] for line in (data / "segments").read_text().splitlines()]
+    hyp.write_text("".join(f"{i} u._s.\n" for i in ids))
+    times.write_text("".join(f"{i} 0.100,0.400,0.5\n" for i in ids))
+    first, second, *_ = make_ctm(data, hyp, times=times)
+    assert (first.word, second.word) == ("u.", "s.")
+    assert second.start - first.start == pytest.approx(0.2)
+    assert (first.duration, first.confidence) == (pytest.approx(0.2), 0.5)
+    times.write_text("")
+    with pytest.raises(FormatError, match="1 words, 0 times"):
+        make_ctm(data, hyp, times=times)

@@ -108,7 +108,8 @@ def test_the_archive_holds_model_units_and_statistics(recipe, first_run):
     (archive,) = (recipe / EXPERIMENT).glob("*.zip")
     names = {Path(name).name for name in zipfile.ZipFile(archive).namelist()}
     wanted = {"meta.yaml", "config.yaml", "bpe.model", "feats_stats.npz", "RESULTS.md"}
-    assert wanted <= names and any(name.endswith(".pth") for name in names)
+    assert wanted | {"README.md"} <= names
+    assert {".pth", ".safetensors"} <= {Path(name).suffix for name in names}
 
 
 def test_a_second_run_takes_seconds_and_skips_everything(recipe, first_run):

@@ -1,7 +1,6 @@
 """Jobs under Dask: what comes out does not depend on how many there are or where."""
 
 import sys
-import types
 
 import pytest
 
@@ -11,27 +10,6 @@ from espnet_ext.recipe import cluster_jobs
 from espnet_ext.recipe.cluster_jobs import parts, run_here, run_jobs_on
 from espnet_ext.recipe.jobs import Job
 from tests.recipe.folders import context, make_recipe, run_stage
-
-
-@pytest.fixture
-def slurm(monkeypatch):
-    """A cluster of processes here, asked for in the way of dask-jobqueue."""
-    from distributed import LocalCluster
-
-    asked = []
-
-    class SLURMCluster(LocalCluster):
-        def __init__(self, **options):
-            asked.append(options)
-            super().__init__(n_workers=1, threads_per_worker=1, dashboard_address=None)
-
-        def scale(self, jobs):
-            asked.append(jobs)
-            super().scale(min(jobs, 2))
-
-    module = types.SimpleNamespace(SLURMCluster=SLURMCluster)
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", module)
-    return asked
 
 
 def contents(folder):

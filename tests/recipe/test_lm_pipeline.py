@@ -1,6 +1,7 @@
 """Stages 6-9 and decoding with both language models, with an untrained recognizer."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def test_both_language_models_are_made_and_used_in_decoding(recipe, capfd):
     assert facts["dev_sentences"] == SETS["dev"] and facts["dev_unknown"] == 0
     assert f"{facts['dev_perplexity']:.2f} a token" in screen
     assert 1 < facts["dev_perplexity"] < 200
+    dev = [line.split()[1:] for line in read_lines("data/dev/text")]
+    words = sum(map(len, dev))
+    total = math.log(facts["dev_perplexity"]) * (facts["dev_tokens"] + len(dev))
+    per_word = math.exp(total / (words + len(dev)))
+    assert facts["dev_perplexity_word"] == pytest.approx(per_word)
+    value, by_word = re.findall(
+        r"perplexity +([\d.]+) a token, ([\d.]+) a word", screen
+    )[0]
+    assert float(value) > 1 and float(by_word) > float(value)
     (log,) = layout.decode_dir.glob("logdir/asr_inference.1.log")
     command = read_lines(log)[0]
     assert "--lm_train_config" in command and "3gram.arpa" in command

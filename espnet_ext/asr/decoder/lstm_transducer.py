@@ -14,8 +14,9 @@ import torch
 from espnet2.asr.decoder.transducer_decoder import TransducerDecoder
 from espnet2.asr.transducer.beam_search_transducer import Hypothesis
 
+from espnet_ext.asr.decoder.lstm_search import LstmSearchSteps
 from espnet_ext.asr.joint.maxout_readout import MaxoutReadout
-from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.dropout import FeatureDropout, switch_out
 from espnet_ext.layers.init import glorot_uniform_
 from espnet_ext.layers.lstm import Lstm, State
 from espnet_ext.layers.zoneout_lstm import ZoneoutLstm
@@ -25,7 +26,7 @@ BOS_VECTORS = ("label", "zero")
 BLANK = 0  # ESPnet wants blank first
 
 
-class LstmTransducerDecoder(TransducerDecoder):
+class LstmTransducerDecoder(LstmSearchSteps, TransducerDecoder):
     """Embedding with bias, dropout, one LSTM; run over [BOS, y_1 .. y_L].
 
     Args:
@@ -114,11 +115,9 @@ class LstmTransducerDecoder(TransducerDecoder):
 
     def _switch_out(self, labels: torch.Tensor) -> torch.Tensor:
         """Labels, in training some of them replaced by random labels."""
-        if not self.training or self.label_switchout == 0.0 or self.vocab_size < 2:
+        if not self.training:
             return labels
-        replaced = torch.rand(labels.shape, device=labels.device)
-        random = torch.randint_like(labels, BLANK + 1, self.vocab_size)
-        return torch.where(replaced < self.label_switchout, random, labels)
+        return switch_out(labels, self.label_switchout, self.vocab_size)
 
     # ESPnet's search interface
 

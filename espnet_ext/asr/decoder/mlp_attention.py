@@ -21,7 +21,7 @@ import torch
 from espnet2.asr.decoder.abs_decoder import AbsDecoder
 
 from espnet_ext.asr.joint.maxout_readout import maxout
-from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.dropout import FeatureDropout, switch_out
 from espnet_ext.layers.init import glorot_uniform_, init_linear_
 from espnet_ext.layers.lstm import Lstm, State
 from espnet_ext.layers.zoneout_lstm import ZoneoutLstm
@@ -46,6 +46,10 @@ class EncodedFrames(NamedTuple):
     padded_BT: torch.Tensor
 
 
+def _rows_first(state: DecoderState) -> Tuple[torch.Tensor, ...]:
+    return state.lstm[0][0], state.lstm[1][0], state.context_BD, state.accumulated_BT
+
+
 class MlpAttentionDecoder(AbsDecoder):
     """Decoder over the labels without blank; <sos/eos> begins and ends.
 
@@ -61,6 +65,10 @@ class MlpAttentionDecoder(AbsDecoder):
         weight_feedback: Share of the fertility that enters the accumulated weights.
         inverse_fertility: ``linear`` (original), or through a ``sigmoid``.
         zoneout: Options of ZoneoutLstm; None for a plain LSTM.
+        recurrent_weight_dropout: On the recurrent matrix, one mask for all labels of a
+            batch.
+        label_switchout: In training, each input label, the first one included, is
+            replaced by a random one with this probability.
     """
 
     def __init__(
@@ -76,6 +84,8 @@ class MlpAttentionDecoder(AbsDecoder):
         weight_feedback: float = 0.5,
         inverse_fertility: str = "linear",
         zoneout: Optional[Dict] = None,
+        recurrent_weight_dropout: float = 0.0,
+        label_switchout: float = 0.0,
     ):
         super().__init__()
         if readout_size % 2:
@@ -92,10 +102,12 @@ class MlpAttentionDecoder(AbsDecoder):
         self.embedding = torch.nn.Parameter(torch.empty(vocab_size, embedding_size))
         glorot_uniform_(self.embedding, vocab_size - 1, embedding_size)
         inputs = embedding_size + encoder_output_size
+        self.label_switchout = label_switchout
+        dropout = {"recurrent_dropout": recurrent_weight_dropout}
         if zoneout is None:
-            self.lstm = Lstm(inputs, hidden_size)
+            self.lstm = Lstm(inputs, hidden_size, **dropout)
         else:
-            self.lstm = ZoneoutLstm(inputs, hidden_size, **zoneout)
+            self.lstm = ZoneoutLstm(inputs, hidden_size, **{**dropout, **zoneout})
 
         def linear(in_size: int, out_size: int, bias: bool = False):
             return init_linear_(torch.nn.Linear(in_size, out_size, bias=bias))
@@ -135,12 +147,16 @@ class MlpAttentionDecoder(AbsDecoder):
         )
 
     def step(
-        self, labels_B: torch.Tensor, state: DecoderState, frames: EncodedFrames
+        self,
+        labels_B: torch.Tensor,
+        state: DecoderState,
+        frames: EncodedFrames,
+        recurrent_weight: Optional[torch.Tensor] = None,
     ) -> Tuple[torch.Tensor, DecoderState]:
         """Readout before maxout [B, R] after one more label, and the next state."""
         embedded_BE = torch.nn.functional.embedding(labels_B, self.embedding)
         inputs = torch.cat([embedded_BE, state.context_BD], dim=1).unsqueeze(1)
-        hidden_B1H, lstm = self.lstm(inputs, state.lstm)
+        hidden_B1H, lstm = self.lstm(inputs, state.lstm, recurrent_weight)
         feedback_BTA = self.feedback(state.accumulated_BT.unsqueeze(2))
         scored_BTA = frames.keys_BTA + feedback_BTA + self.query(hidden_B1H)
         energies_BT = self.energy(scored_BTA.tanh()).squeeze(2)
@@ -159,11 +175,42 @@ class MlpAttentionDecoder(AbsDecoder):
         """Logits [B, U, K] over labels after each of the inputs (sos first)."""
         frames = self.encode(frames_BTD, lengths_B)
         state = self.start(frames)
+        weight = self.lstm.recurrent_weight()
         readouts: List[torch.Tensor] = []
-        for labels_B in inputs_BU.unbind(1):
-            readout, state = self.step(labels_B, state, frames)
+        for labels_B in self._switch_out(inputs_BU).unbind(1):
+            readout, state = self.step(labels_B, state, frames, weight)
             readouts.append(readout)
         return self.output(self.label_dropout(maxout(torch.stack(readouts, dim=1))))
+
+    def _switch_out(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels, in training some of them replaced by random ones."""
+        if not self.training:
+            return labels
+        return switch_out(labels, self.label_switchout, self.embedding.size(0))
+
+    # the batched search, see AttentionSearch
+
+    def search_frames(
+        self, frames_BTD: torch.Tensor, lengths_B: torch.Tensor, beam: int
+    ) -> EncodedFrames:
+        """``encode`` for N = B K rows; K adjacent rows share the frames."""
+        parts = self.encode(frames_BTD, lengths_B)
+        return EncodedFrames(*(x.repeat_interleave(beam, dim=0) for x in parts))
+
+    def search_start(self, frames: EncodedFrames) -> Tuple[torch.Tensor, ...]:
+        """State before the first label: tensors whose first axis is N."""
+        return _rows_first(self.start(frames))
+
+    def search_step(
+        self, frames: EncodedFrames, labels_N: torch.Tensor, state
+    ) -> Tuple[torch.Tensor, Tuple[torch.Tensor, ...]]:
+        """Log-probabilities [N, V] after one more label (sos first), and the state."""
+        h, c, context, accumulated = state
+        lstm = h.unsqueeze(0), c.unsqueeze(0)
+        before = DecoderState(lstm, context, accumulated)
+        readout, after = self.step(labels_N, before, frames)
+        logits_NK = self.output(self.label_dropout(maxout(readout)))
+        return self._with_blank(logits_NK.log_softmax(1)), _rows_first(after)
 
     # ESPnet's interfaces
 

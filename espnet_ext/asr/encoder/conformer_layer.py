@@ -41,6 +41,8 @@ class LayerOptions(NamedTuple):
     squeeze_excitation: Optional[int] = None
     hide_padding: bool = False
     block: str = "standard"
+    init: str = "glorot"
+    conv_norm_updates_in_evaluation: bool = False
     attention: AttentionOptions = AttentionOptions()
 
 
@@ -88,6 +90,7 @@ class ConformerLayer(torch.nn.Module):
             options.feed_forward_size,
             options.dropout,
             options.feed_forward_dropout,
+            options.init,
         )
 
     def _convolution(self) -> ConvolutionModule:
@@ -98,6 +101,8 @@ class ConformerLayer(torch.nn.Module):
             options.conv_norm,
             options.squeeze_excitation,
             options.hide_padding,
+            options.init,
+            options.conv_norm_updates_in_evaluation,
         )
 
     def _add(self, x_BTD, branch_BTD, factor: float) -> torch.Tensor:

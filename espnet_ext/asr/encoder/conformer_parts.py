@@ -18,7 +18,7 @@ from espnet_ext.layers.growing import (
     GrowingModule,
     fixed,
 )
-from espnet_ext.layers.init import glorot_uniform_
+from espnet_ext.layers.init import uniform_limit
 from espnet_ext.layers.same_padding import same_padding
 
 CONV_NORMS = ("batch_norm", "masked_batch_norm", "layer_norm")
@@ -51,9 +51,17 @@ class FeedForward(torch.nn.Module):
             activation is zero, in all frames of all sequences, and otherwise scaled.
             That is what the original does: its mask names an axis that the activation
             does not have. ``shared`` and ``elementwise`` as FeatureDropout.
+        init: Distribution of the initial weights, see ``uniform_limit``.
     """
 
-    def __init__(self, size: int, inner_size: int, dropout: float, dropout_form: str):
+    def __init__(
+        self,
+        size: int,
+        inner_size: int,
+        dropout: float,
+        dropout_form: str,
+        init: str = "glorot",
+    ):
         super().__init__()
         if dropout_form not in FEED_FORWARD_DROPOUTS:
             raise ValueError(
@@ -61,8 +69,8 @@ class FeedForward(torch.nn.Module):
                 f"{tuple(FEED_FORWARD_DROPOUTS)}"
             )
         model, inner = Axis("model", size), Axis("feed_forward", inner_size)
-        self.linear_ff = GrowingLinear(model, inner)
-        self.linear_out = GrowingLinear(inner, model)
+        self.linear_ff = GrowingLinear(model, inner, init=init)
+        self.linear_out = GrowingLinear(inner, model, init=init)
         self.dropout = FeatureDropout(dropout, FEED_FORWARD_DROPOUTS[dropout_form])
 
     def forward(self, x_BTD: torch.Tensor) -> torch.Tensor:
@@ -87,15 +95,11 @@ class DepthwiseConvolution(GrowingModule):
 
     def initialise(self, stages) -> None:
         """Glorot uniform: fan_in = kernel, fan_out = D * kernel (not per group)."""
-        if self.weight.is_meta:
-            return
-        with torch.no_grad():
-            for sizes in [{}, *reversed(stages)]:
-                index = self.used_index("weight", sizes)
-                count, kernel = index[0].numel(), index[2].numel()
-                self.weight[index] = glorot_uniform_(
-                    torch.empty(count, 1, kernel), kernel, count * kernel
-                )
+        self.draw(
+            "weight",
+            stages,
+            lambda count, _, kernel: uniform_limit(kernel, count * kernel),
+        )
 
     def forward(self, x_BDT: torch.Tensor) -> torch.Tensor:
         """[B, D, T] to [B, D, T]."""
@@ -142,6 +146,8 @@ class ConvolutionModule(torch.nn.Module):
         squeeze_excitation: Reduction ratio, or None for none.
         hide_padding: Frames after the end look like zeros to the convolution. In the
             original they are seen as they are.
+        init: Distribution of the linear layers' weights, see ``uniform_limit``.
+        updates_in_evaluation: See GrowingBatchNorm.
     """
 
     def __init__(
@@ -151,22 +157,26 @@ class ConvolutionModule(torch.nn.Module):
         norm: str,
         squeeze_excitation: Optional[int] = None,
         hide_padding: bool = False,
+        init: str = "glorot",
+        updates_in_evaluation: bool = False,
     ):
         super().__init__()
         if norm not in CONV_NORMS:
             raise ValueError(f"conv_norm {norm!r}: expected one of {CONV_NORMS}")
         model = Axis("model", size)
         self.hide_padding = hide_padding
-        self.pointwise_in = GrowingLinear(model, Axis("model", 2 * size, 2))
+        both = Axis("model", 2 * size, 2)
+        self.pointwise_in = GrowingLinear(model, both, init=init)
         self.depthwise = DepthwiseConvolution(model, kernel_size)
         if norm == "layer_norm":
             self.norm = GrowingLayerNorm(model)
         else:
-            self.norm = GrowingBatchNorm(model, masked=norm == "masked_batch_norm")
+            masked = norm == "masked_batch_norm"
+            self.norm = GrowingBatchNorm(model, masked, updates_in_evaluation)
         self.squeeze_excitation = None
         if squeeze_excitation is not None:
             self.squeeze_excitation = SqueezeExcitation(model, squeeze_excitation)
-        self.pointwise_out = GrowingLinear(model, model)
+        self.pointwise_out = GrowingLinear(model, model, init=init)
 
     def forward(
         self, x_BTD: torch.Tensor, lengths_B: Optional[torch.Tensor] = None

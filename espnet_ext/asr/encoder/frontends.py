@@ -18,6 +18,7 @@ Source: reference/models.md (c), (h); reference/parts.md 2.3.
 """
 
 # Dimensions: B batch, T frames, F feature, C channels
+import math
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -100,6 +101,27 @@ class ConvFrontend(torch.nn.Module):
             features = -(-features // layer.feature_pooling)
         self.output_size = features * previous
 
+    @property
+    def reduction(self) -> int:
+        """Input frames of one output frame."""
+        return math.prod(layer.time_stride for layer in self.specifications)
+
+    def context(self) -> Tuple[int, int]:
+        """Input frames seen before and after the ``reduction`` of an output frame.
+
+        For inputs whose length is a multiple of ``reduction``.
+        """
+        before = after = 0
+        step = 1
+        for layer in self.specifications:
+            left, right = same_padding(
+                layer.time_stride, layer.kernel, layer.time_stride
+            )
+            before += step * left
+            after += step * right
+            step *= layer.time_stride
+        return before, after
+
     def forward(self, x_BTF: torch.Tensor, lengths_B: torch.Tensor) -> Frames:
         """[B, T, F] to [B, T', F' C] and lengths."""
         x = x_BTF.unsqueeze(1)
@@ -161,6 +183,11 @@ class BlstmFrontend(torch.nn.Module):
             size = 2 * hidden_size
         self.dropout = FeatureDropout(dropout, dropout_mask)
         self.output_size = size
+
+    @property
+    def reduction(self) -> int:
+        """Input frames of one output frame."""
+        return math.prod(self.time_pooling)
 
     def forward(self, x_BTF: torch.Tensor, lengths_B: torch.Tensor) -> Frames:
         """[B, T, F] to [B, T', 2H] and lengths."""

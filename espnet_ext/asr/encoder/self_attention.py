@@ -20,7 +20,7 @@ import torch
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.gradient_scale import distance_factors, scale_gradient
 from espnet_ext.layers.growing import Axis, GrowingLinear, GrowingModule, fixed
-from espnet_ext.layers.init import glorot_uniform_
+from espnet_ext.layers.init import uniform_limit
 from espnet_ext.layers.relative_positions import (
     clipped_offsets,
     pair_by_offset,
@@ -29,6 +29,7 @@ from espnet_ext.layers.relative_positions import (
 
 POSITIONS = ("relative", "shaw")
 POSITION_ROWS = ("as_read", "all")
+SHAW_INITS = ("zero", "glorot")
 WINDOWS = ("ineffective", "training", "always")
 
 
@@ -38,6 +39,8 @@ class AttentionOptions(NamedTuple):
     positions: str = "relative"
     position_clip: int = 16
     position_rows: str = "as_read"
+    shaw_init: str = "zero"
+    init: str = "glorot"
     bias: bool = True
     dropout: float = 0.0
     dropout_mask: str = "shared"
@@ -79,6 +82,10 @@ class SelfAttention(GrowingModule):
                 f"position_rows {options.position_rows!r}: "
                 f"expected one of {POSITION_ROWS}"
             )
+        if options.shaw_init not in SHAW_INITS:
+            raise ValueError(
+                f"shaw_init {options.shaw_init!r}: expected one of {SHAW_INITS}"
+            )
         if options.window not in WINDOWS:
             raise ValueError(
                 f"attention_window {options.window!r}: expected one of {WINDOWS}"
@@ -95,34 +102,40 @@ class SelfAttention(GrowingModule):
             qkv, inner = Axis("head", 3 * size, 3 * heads), Axis("head", size, heads)
         else:  # three blocks, although each head has its own q, k and v
             qkv, inner = Axis("model", 3 * size, 3), model
-        self.qkv = GrowingLinear(model, qkv, options.bias, options.qkv_init_scale)
-        self.proj = GrowingLinear(inner, model, options.bias)
+        scale = options.qkv_init_scale
+        self.qkv = GrowingLinear(model, qkv, options.bias, scale, options.init)
+        self.proj = GrowingLinear(inner, model, options.bias, init=options.init)
         self.dropout = FeatureDropout(options.dropout, options.dropout_mask)
         if options.positions == "shaw":
             rows = 2 * options.position_clip + 1
             self.position_table = torch.nn.Parameter(torch.zeros(rows, head.size))
             self.axes = {"position_table": (fixed(rows), head)}
         else:
-            self.linear_pos = GrowingLinear(model, inner, bias=False)
+            self.linear_pos = GrowingLinear(
+                model, inner, bias=False, init=options.init
+            )
             self.pos_bias_u = torch.nn.Parameter(torch.empty(heads, head.size))
             self.pos_bias_v = torch.nn.Parameter(torch.empty(heads, head.size))
             self.axes = {
                 name: (fixed(heads), head) for name in ("pos_bias_u", "pos_bias_v")
             }
-            self.initialise([{}])
+        self.initialise([{}])
 
     def initialise(self, stages) -> None:
-        """Glorot uniform u and v, limits as in the first stage that uses an entry."""
-        if self.options.positions == "shaw" or self.pos_bias_u.is_meta:
-            return
-        with torch.no_grad():
-            for name in ("pos_bias_u", "pos_bias_v"):
-                for sizes in [{}, *reversed(stages)]:
-                    index = self.used_index(name, sizes)
-                    shape = (self.heads, index[1].numel())
-                    getattr(self, name)[index] = glorot_uniform_(
-                        torch.empty(shape), *shape
-                    )
+        """Biases and learned positions, as if created in the first stage that uses
+        them; the original's new layer leaves the positions at zero.
+        """
+        options = self.options
+        if options.positions == "relative":
+            names = ["pos_bias_u", "pos_bias_v"]
+        else:
+            names = ["position_table"] if options.shaw_init == "glorot" else []
+        for name in names:
+            self.draw(
+                name,
+                stages,
+                lambda rows, size: uniform_limit(rows, size, options.init),
+            )
 
     def _scores(self, q_BHTK, k_BHTK, positions) -> torch.Tensor:
         if self.options.positions == "shaw":

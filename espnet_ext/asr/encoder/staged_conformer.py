@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
+from espnet_ext.asr.encoder.chunked import ChunkedEvaluation
 from espnet_ext.asr.encoder.conformer_layer import ConformerLayer, LayerOptions
 from espnet_ext.asr.encoder.frontends import build_frontend
 from espnet_ext.asr.encoder.growth import GrowthOptions, Stage, stages_of
@@ -34,7 +35,7 @@ PADDINGS = ("visible", "zero")
 LayerOutputs = List[Tuple[int, torch.Tensor]]
 
 
-class StagedConformerEncoder(AbsEncoder):
+class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
     """Frontend, projection to D, dropout, Conformer layers.
 
     Where the original has a defect, the first of the named values is its behaviour.
@@ -52,10 +53,12 @@ class StagedConformerEncoder(AbsEncoder):
         conv_kernel_size: Of the depthwise convolution.
         conv_norm: ``batch_norm`` (padding in the statistics), ``masked_batch_norm``,
             ``layer_norm``.
+        conv_norm_updates_in_evaluation: See GrowingBatchNorm.
         positions: ``relative`` (sinusoidal) or ``shaw`` (learned, clipped; projections
             without bias).
         position_clip: Largest offset of ``shaw``.
         position_rows: ``as_read`` (see ``short_table``) or ``all`` rows of its table.
+        shaw_init: ``zero``, or drawn as the other weights (``glorot``).
         dropout: Of residual branches, feed-forward modules and the BLSTM frontend.
         attention_dropout: On the attention weights.
         position_dropout: On the sinusoidal encodings, elementwise.
@@ -66,6 +69,8 @@ class StagedConformerEncoder(AbsEncoder):
         attention_residual_dropout: Dropout after the attention (``fix245``).
         residual: ``all`` or ``attention_only`` (``nores``).
         block: ``standard`` or ``double_convolution`` (``old_moh_hybrid_conformer``).
+        init: Distribution of the initial weights of all linear layers, see
+            ``uniform_limit``; convolutions and LSTMs are always Glorot uniform.
         qkv_init_scale: Factor on the variance of the initial q, k, v projection.
         attention_window_size: Keys around each query; None for all.
         attention_window: ``ineffective`` (``winN``: all keys are seen), in ``training``
@@ -103,9 +108,11 @@ class StagedConformerEncoder(AbsEncoder):
         num_heads: int = 4,
         conv_kernel_size: int = 32,
         conv_norm: str = "batch_norm",
+        conv_norm_updates_in_evaluation: bool = False,
         positions: str = "relative",
         position_clip: int = 16,
         position_rows: str = "as_read",
+        shaw_init: str = "zero",
         dropout: float = 0.1,
         attention_dropout: float = 0.05,
         position_dropout: float = 0.0,
@@ -115,6 +122,7 @@ class StagedConformerEncoder(AbsEncoder):
         attention_residual_dropout: bool = False,
         residual: str = "all",
         block: str = "standard",
+        init: str = "glorot",
         qkv_init_scale: float = 1.0,
         attention_window_size: Optional[int] = None,
         attention_window: str = "ineffective",
@@ -146,6 +154,8 @@ class StagedConformerEncoder(AbsEncoder):
             positions=positions,
             position_clip=position_clip,
             position_rows=position_rows,
+            shaw_init=shaw_init,
+            init=init,
             bias=positions != "shaw",
             dropout=attention_dropout,
             dropout_mask=dropout_mask,
@@ -163,6 +173,7 @@ class StagedConformerEncoder(AbsEncoder):
             heads=num_heads,
             kernel_size=conv_kernel_size,
             conv_norm=conv_norm,
+            conv_norm_updates_in_evaluation=conv_norm_updates_in_evaluation,
             dropout=dropout,
             dropout_mask=dropout_mask,
             feed_forward_dropout=feed_forward_dropout,
@@ -171,6 +182,7 @@ class StagedConformerEncoder(AbsEncoder):
             squeeze_excitation=squeeze_excitation,
             hide_padding=padding == "zero",
             block=block,
+            init=init,
             attention=attention,
         )
         self.frontend = build_frontend(
@@ -178,7 +190,7 @@ class StagedConformerEncoder(AbsEncoder):
         )
         model = Axis("model", model_size)
         self.input_projection = GrowingLinear(
-            fixed(self.frontend.output_size), model, bias=False
+            fixed(self.frontend.output_size), model, bias=False, init=init
         )
         self.input_norm = GrowingLayerNorm(model) if input_norm else None
         self.layers = torch.nn.ModuleList(
@@ -221,6 +233,10 @@ class StagedConformerEncoder(AbsEncoder):
     def output_size(self) -> int:
         """D, in every growing stage."""
         return self.model_size
+
+    def frame_axis(self, count: int = 1) -> Axis:
+        """Axis of a weight that meets ``count`` concatenated frames."""
+        return Axis("model", count * self.model_size, count)
 
     @property
     def stage(self) -> Stage:
@@ -287,7 +303,7 @@ class StagedConformerEncoder(AbsEncoder):
                 weights,
                 (xs_pad, ilens, prev_states, aux_layers, False),
             )
-        x, lengths = self.frontend(xs_pad, ilens)
+        x, lengths = self.frontend(self._whole_frames(xs_pad), ilens)
         frames = x.size(1)
         if self._cuts(frames):
             chunks = self.chunking.cut(x)
@@ -303,11 +319,6 @@ class StagedConformerEncoder(AbsEncoder):
             outputs = [(number, F.pad(y, (0, missing))) for number, y in outputs]
         y = outputs[0][1]
         return ((y, outputs[1:]) if aux_layers else y), lengths, None
-
-    def _cuts(self, frames: int) -> bool:
-        if self.chunking is None or not self.training:
-            return False
-        return not self.chunk_only_longer or frames > self.chunking.size
 
     def _conformer(
         self,

@@ -134,6 +134,21 @@ class GammatoneFrontend(AbsFrontend):
         frames_B = torch.div(starts + self.shift - 1, self.shift, rounding_mode="floor")
         return frames_B.clamp(min=0)
 
+    def features(self, samples_BN: torch.Tensor) -> torch.Tensor:
+        """Features [B, T, C] of all samples [B, N], one frame at least."""
+        missing = max(self.span - samples_BN.size(1), 0)
+        samples_B1N = F.pad(samples_BN, (0, missing)).unsqueeze(1)
+        changes_B1N = samples_B1N[..., 1:] - samples_B1N[..., :-1]
+        bands_BCN = F.conv1d(changes_B1N, self.filters.to(samples_BN.dtype)).abs()
+        hanning = self.hanning.to(samples_BN.dtype)
+        energies = F.conv1d(
+            bands_BCN.flatten(0, 1).unsqueeze(1), hanning, stride=self.shift
+        )
+        compressed = (
+            energies.unflatten(0, (-1, self.channels)).squeeze(2) + FLOOR
+        ) ** ROOT
+        return compressed.transpose(1, 2) @ self.transform.to(samples_BN.dtype).T
+
     def forward(
         self, input: torch.Tensor, input_lengths: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -142,18 +157,7 @@ class GammatoneFrontend(AbsFrontend):
         Frame t depends on the samples t shift .. t shift + span - 1. There is no
         padding at either end.
         """
-        missing = max(self.span - input.size(1), 0)
-        samples_B1N = F.pad(input, (0, missing)).unsqueeze(1)
-        changes_B1N = samples_B1N[..., 1:] - samples_B1N[..., :-1]
-        bands_BCN = F.conv1d(changes_B1N, self.filters.to(input.dtype)).abs()
-        hanning = self.hanning.to(input.dtype)
-        energies = F.conv1d(
-            bands_BCN.flatten(0, 1).unsqueeze(1), hanning, stride=self.shift
-        )
-        compressed = (
-            energies.unflatten(0, (-1, self.channels)).squeeze(2) + FLOOR
-        ) ** ROOT
-        features_BTC = compressed.transpose(1, 2) @ self.transform.to(input.dtype).T
+        features_BTC = self.features(input)
         frames_B = self.frames(input_lengths)
         return features_BTC[:, : int(frames_B.max()) if len(frames_B) else 0], frames_B
 

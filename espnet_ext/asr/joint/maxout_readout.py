@@ -17,7 +17,10 @@ import torch.nn.functional as F
 from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.asr.loss import FusedJointLoss, GradientOptions
 from espnet_ext.layers.dropout import FeatureDropout
-from espnet_ext.layers.init import init_linear_
+from espnet_ext.layers.init import glorot_uniform_, init_linear_
+
+READOUT_MATRICES = ("separate", "single")
+BLANK_COLUMNS = ("matching", "misplaced")
 
 
 def maxout(x: torch.Tensor) -> torch.Tensor:
@@ -31,7 +34,7 @@ def maxout(x: torch.Tensor) -> torch.Tensor:
 
 
 class MaxoutReadout(torch.nn.Module):
-    """Joint network of the experiments ``start`` and ``conformer``.
+    """Joint network of the experiments ``start``, ``orig`` and ``conformer``.
 
     Args:
         vocab_size: V, with blank at index 0.
@@ -42,6 +45,13 @@ class MaxoutReadout(torch.nn.Module):
         input_dropout: Rate on both inputs of the readout.
         label_dropout: Rate before the label softmax; the emission logit has none.
         dropout_mask: See FeatureDropout.
+        readout_matrix: ``separate`` matrices for frames and prediction network, or a
+            ``single`` one (``orig``): it is drawn, and grows with a BLSTM encoder, as
+            one. It is stored as two all the same.
+        blank_column: ``matching``, or ``misplaced`` (``orig`` without
+            ``fixsepblanklast``): the probability of blank and that of the last token
+            change places, because blank was counted as the first and as the last one.
+            Such a joint has no fused loss.
     """
 
     def __init__(
@@ -54,8 +64,16 @@ class MaxoutReadout(torch.nn.Module):
         input_dropout: float = 0.1,
         label_dropout: float = 0.3,
         dropout_mask: str = "shared",
+        readout_matrix: str = "separate",
+        blank_column: str = "matching",
     ):
         super().__init__()
+        for name, value, allowed in (
+            ("readout_matrix", readout_matrix, READOUT_MATRICES),
+            ("blank_column", blank_column, BLANK_COLUMNS),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} {value!r}: expected one of {allowed}")
         if readout_size % 2:
             raise ValueError(f"readout_size {readout_size}: expected an even number")
         self.attention = None
@@ -71,6 +89,13 @@ class MaxoutReadout(torch.nn.Module):
             torch.nn.Linear(prediction_size, readout_size, bias=False)
         )
         self.readout_bias = torch.nn.Parameter(torch.zeros(readout_size))
+        self.readout_matrix = readout_matrix
+        if readout_matrix == "single":
+            inputs = frame_size + prediction_size
+            for part in (self.readout_am, self.readout_lm):
+                glorot_uniform_(part.weight, inputs, readout_size)
+        self.blank_column = blank_column
+        self.frame_size: Optional[int] = None  # see use_frame_size
         self.label_output = torch.nn.Linear(readout_size // 2, vocab_size - 1)
         init_linear_(self.label_output)
         self.emission_output = init_linear_(torch.nn.Linear(readout_size // 2, 1))
@@ -86,18 +111,61 @@ class MaxoutReadout(torch.nn.Module):
             parts["attention.key.weight"] = parts["attention.query.weight"] = 1
         return parts
 
+    def use_frame_size(self, size: Optional[int]) -> None:
+        """While a BLSTM encoder grows as ``orig``'s: how many features of its frames
+        are in use, in front of the others. None: all.
+
+        The parts of the weights that are in use are then those that the original would
+        have copied to the next stage: the readout's matrix as one block.
+        """
+        self.frame_size = size
+
+    def _readout_weights(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        am, lm = self.readout_am.weight, self.readout_lm.weight
+        if self.frame_size is None:
+            return am, lm
+        parts = self.frame_parts()["readout_am.weight"]
+        width = parts * self.frame_size
+        return torch.cat([am, lm], 1)[:, : width + lm.size(1)].split(
+            (width, lm.size(1)), dim=1
+        )
+
+    def used_entries(self) -> Dict[str, torch.Tensor]:
+        """Masks of what is in use of the weights that ``use_frame_size`` cuts."""
+        size = self.frame_size
+        if size is None:
+            return {}
+        am, lm = self.readout_am.weight, self.readout_lm.weight
+        width = self.frame_parts()["readout_am.weight"] * size + lm.size(1)
+        columns = torch.arange(am.size(1) + lm.size(1)) < width
+        used = columns.expand(am.size(0), -1)
+        masks = {
+            "readout_am.weight": used[:, : am.size(1)].clone(),
+            "readout_lm.weight": used[:, am.size(1) :].clone(),
+        }
+        if self.attention is not None:
+            for name, index in self.attention.used_columns(size).items():
+                weight = getattr(self.attention, name).weight
+                mask = torch.zeros(weight.shape, dtype=torch.bool)
+                mask[:, index] = True
+                masks[f"attention.{name}.weight"] = mask
+        return masks
+
     def project_frames(
         self, frames_BTD: torch.Tensor, lengths_B: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         """Everything that depends on the encoder alone: [B, T, R], bias included."""
+        frames_BTD = frames_BTD[..., : self.frame_size]
         if self.attention is not None:
-            context = self.attention(frames_BTD, lengths_B)
+            context = self.attention(frames_BTD, lengths_B, self.frame_size)
             frames_BTD = torch.cat([frames_BTD, context], dim=2)
-        return self.readout_am(self.am_dropout(frames_BTD)) + self.readout_bias
+        weight, _ = self._readout_weights()
+        return F.linear(self.am_dropout(frames_BTD), weight) + self.readout_bias
 
     def project_prediction(self, prediction: torch.Tensor) -> torch.Tensor:
         """Prediction network output [..., H] to [..., R]."""
-        return self.readout_lm(self.lm_dropout(prediction))
+        _, weight = self._readout_weights()
+        return F.linear(self.lm_dropout(prediction), weight)
 
     def logits(
         self, am: torch.Tensor, lm: torch.Tensor
@@ -135,4 +203,7 @@ class MaxoutReadout(torch.nn.Module):
         """
         label_logits, emission = self.logits(am, lm)
         labels = F.logsigmoid(emission).unsqueeze(-1) + label_logits.log_softmax(-1)
-        return torch.cat([F.logsigmoid(-emission).unsqueeze(-1), labels], dim=-1)
+        blank = F.logsigmoid(-emission).unsqueeze(-1)
+        if self.blank_column == "misplaced":
+            return torch.cat([labels[..., -1:], labels[..., :-1], blank], dim=-1)
+        return torch.cat([blank, labels], dim=-1)

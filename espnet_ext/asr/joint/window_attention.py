@@ -7,7 +7,7 @@ Source: reference/models.md (a) "local windowed attention" and (b).
 """
 
 # Dimensions: B batch, T frames, D encoder, K key, W window
-from typing import Optional
+from typing import Dict, Optional
 
 import torch
 import torch.nn.functional as F
@@ -69,18 +69,40 @@ class WindowAttention(torch.nn.Module):
         right = self.window_size - 1 - left
         return F.pad(x_BTD, (0, 0, left, right)).unfold(1, self.window_size, 1)
 
+    def used_columns(self, size: int) -> Dict[str, torch.Tensor]:
+        """Columns of the weights that meet frames of which ``size`` features are in use.
+
+        As the original copies them when the encoder grows: the keys' weights half by
+        half (forward and backward direction), the queries' as one block.
+        """
+        halves = torch.arange(self.key.in_features).view(2, -1)[:, : size // 2]
+        return {"key": halves.flatten(), "query": torch.arange(size)}
+
     def forward(
-        self, frames_BTD: torch.Tensor, lengths_B: Optional[torch.Tensor] = None
+        self,
+        frames_BTD: torch.Tensor,
+        lengths_B: Optional[torch.Tensor] = None,
+        size: Optional[int] = None,
     ) -> torch.Tensor:
-        """Context vectors [B, T, D]; zero keys have energy 0 and are not masked."""
-        keys = self.key(self.key_dropout(frames_BTD))
+        """Context vectors [B, T, D]; zero keys have energy 0 and are not masked.
+
+        Args:
+            frames_BTD: Encoder frames; with ``size``, of that many features.
+            lengths_B: Valid frames.
+            size: Features in use while the encoder grows; None for all.
+        """
+        weights = {"key": self.key.weight, "query": self.query.weight}
+        if size is not None:
+            for name, columns in self.used_columns(size).items():
+                weights[name] = weights[name][:, columns.to(frames_BTD.device)]
+        keys = F.linear(self.key_dropout(frames_BTD), weights["key"], self.key.bias)
         values = frames_BTD
         if self.padding == "zero" and lengths_B is not None:
             frames_T = torch.arange(frames_BTD.size(1), device=frames_BTD.device)
             padded_BT = frames_T >= lengths_B.to(frames_BTD.device).unsqueeze(1)
             keys = keys.masked_fill(padded_BT.unsqueeze(2), 0.0)
             values = values.masked_fill(padded_BT.unsqueeze(2), 0.0)
-        queries = self.query(frames_BTD).unsqueeze(2)
+        queries = F.linear(frames_BTD, weights["query"]).unsqueeze(2)
         energies_BTW = (queries @ self._windows(keys)).squeeze(2) * self.energy_factor
         weights_BTW = energies_BTW.softmax(dim=2)
         weights_BTW = F.dropout(weights_BTW, self.weight_dropout, self.training)

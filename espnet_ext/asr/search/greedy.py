@@ -1,11 +1,11 @@
 """Greedy search of a batch: the best symbol of each frame."""
 
-# Dimensions: B batch, T frames, R readout, V vocabulary
+# Dimensions: B batch, n sequences that have not ended, T frames, R projected frame
 from typing import List, NamedTuple
 
 import torch
 
-from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
+from espnet_ext.asr.search.interface import SearchDecoder, map_state
 
 
 class GreedyResult(NamedTuple):
@@ -17,7 +17,10 @@ class GreedyResult(NamedTuple):
 
 @torch.no_grad()
 def greedy_search(
-    decoder: LstmTransducerDecoder, am_BTR: torch.Tensor, lengths_B: torch.Tensor
+    decoder: SearchDecoder,
+    am_BTR: torch.Tensor,
+    lengths_B: torch.Tensor,
+    bos: str = "run",
 ) -> List[GreedyResult]:
     """One result per sequence, which does not depend on the rest of the batch.
 
@@ -25,31 +28,30 @@ def greedy_search(
         decoder: Prediction network with its joint.
         am_BTR: Projected encoder frames (``joint_network.project_frames``).
         lengths_B: Valid frames per sequence.
+        bos: See TimeSyncSearch.
     """
-    batch, frames = am_BTR.shape[:2]
-    blanks_B1 = am_BTR.new_full((batch, 1), decoder.blank_id, dtype=torch.long)
-    lm_B1R, state = decoder.run(blanks_B1)
-    scores_B = am_BTR.new_zeros(batch, dtype=torch.float64)
-    symbols = []
-    lengths_B = lengths_B.to(am_BTR.device)
-    for t in range(frames):
-        log_probs_BV = decoder.joint_network(am_BTR[:, t], lm_B1R[:, 0])
-        best_B, symbol_B = log_probs_BV.max(dim=1)
-        inside_B = lengths_B > t
-        symbol_B = torch.where(inside_B, symbol_B, decoder.blank_id)
-        scores_B += torch.where(inside_B, best_B, 0.0)
-        symbols.append(symbol_B)
-        emitted_B = symbol_B != decoder.blank_id
-        if bool(emitted_B.any()):
-            new_lm, new_state = decoder.run(symbol_B.unsqueeze(1), state)
-            keep = emitted_B.view(-1, 1, 1)
-            lm_B1R = torch.where(keep, new_lm, lm_B1R)
-            keep = emitted_B.view(1, -1, 1)
-            state = tuple(torch.where(keep, n, o) for n, o in zip(new_state, state))
-    rows = (
-        torch.stack(symbols, dim=1).tolist() if symbols else [[] for _ in range(batch)]
-    )
-    return [
-        GreedyResult([k for k in row if k != decoder.blank_id], score)
-        for row, score in zip(rows, scores_B.tolist())
-    ]
+    order = torch.argsort(lengths_B.cpu(), descending=True, stable=True)
+    lengths = lengths_B.cpu()[order].tolist()
+    am_BTR = am_BTR.index_select(0, order.to(am_BTR.device))
+    rows_N = torch.arange(len(lengths), device=am_BTR.device)
+    state = decoder.search_start(len(lengths), bos)
+    scores = torch.zeros(len(lengths), dtype=torch.float64, device=am_BTR.device)
+    steps, running = [], len(lengths)
+    for t in range(max(lengths, default=0)):
+        while lengths[running - 1] <= t:
+            running -= 1
+        if running < rows_N.size(0):
+            rows_N = rows_N[:running]
+            state = map_state(state, lambda x: x[:running])
+        log_probs_nV, state = decoder.search_scores(am_BTR[:running, t], state)
+        best_n, symbols_n = log_probs_nV.max(dim=1)
+        scores[:running] += best_n
+        steps.append(symbols_n)
+        state = decoder.search_advance(state, rows_N, symbols_n)
+    labels: List[List[int]] = [[] for _ in lengths]
+    for symbols in steps:
+        for row, symbol in enumerate(symbols.tolist()):
+            if symbol != decoder.blank_id:
+                labels[row].append(symbol)
+    found = [GreedyResult(*pair) for pair in zip(labels, scores.tolist())]
+    return [found[i] for i in torch.argsort(order).tolist()]

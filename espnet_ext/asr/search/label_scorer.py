@@ -11,14 +11,15 @@ Scorers begin with the sentence begin. No sentence end is scored: in a time-sync
 search no hypothesis ends before the audio does. A negative weight subtracts.
 """
 
-# Dimensions: E hypotheses that emitted, N hypotheses in the beam, V vocabulary
+# Dimensions: E label sequences that are new, N rows (all hypotheses), V vocabulary
 import functools
-from typing import Any, Dict, List, NamedTuple, Protocol, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Protocol, Sequence, Tuple, Union
 
 import torch
 from espnet2.lm.abs_model import AbsLM
 from espnet2.lm.seq_rnn_lm import SequentialRNNLM
 
+from espnet_ext.asr.search.interface import SearchScorer, State
 from espnet_ext.errors import OptionError
 from espnet_ext.lm.ngram import EOS, UNK, NgramModel
 
@@ -128,74 +129,110 @@ class NgramScorer:
         return torch.stack([self._scores(state) for state in after]), after
 
 
-class _Known(NamedTuple):
-    scores_V: torch.Tensor
-    states: List[Any]
+class ListScorer:
+    """A LabelScorer for all rows of a batched search.
 
-
-class FusedBeam:
-    """Weighted scores of the label sequences in one beam; each is computed once.
-
-    Label sequences are numbers, 0 is the empty one.
+    A label sequence has a number, and each is computed once while a row has it. Bits of
+    a neural model's scores depend on how many sequences it gets at once.
 
     Args:
-        scorers: Scorers with their weights.
-        blank_id: Its score is 0.
-        like: Scores take the device and type of this tensor.
+        scorer: Its states may be anything.
+    """
+
+    def __init__(self, scorer: LabelScorer):
+        self.scorer = scorer
+        self._known: Dict[int, _Known] = {}
+        self._children: Dict[Tuple[int, int], int] = {}
+        self._count = 0
+
+    def _add(self, scores_V: torch.Tensor, state: Any) -> int:
+        self._count += 1
+        self._known[self._count] = _Known(scores_V, state)
+        return self._count
+
+    def start(self, batch: int) -> torch.Tensor:
+        """Numbers [N] of the empty sequence."""
+        self._known, self._children, self._count = {}, {}, 0
+        return torch.full((batch,), self._add(*self.scorer.start()))
+
+    def scores(self, state: torch.Tensor) -> torch.Tensor:
+        """See SearchScorer."""
+        numbers, row_of = state.unique(return_inverse=True)
+        table = torch.stack([self._known[n].scores_V for n in numbers.tolist()])
+        return table[row_of.to(table.device)]
+
+    def advance(self, state, rows_N, symbols_N, blank: int = 0) -> torch.Tensor:
+        """See SearchScorer; one call of the scorer for all that is new."""
+        old, labels = state[rows_N.cpu()].tolist(), symbols_N.tolist()
+        pairs = [(n, k) for n, k in zip(old, labels) if k != blank]
+        new = [p for p in dict.fromkeys(pairs) if p not in self._children]
+        if new:
+            states = [self._known[number].state for number, _ in new]
+            scores_EV, after = self.scorer.step([label for _, label in new], states)
+            for pair, scores_V, one in zip(new, scores_EV, after):
+                self._children[pair] = self._add(scores_V, one)
+        numbers = [
+            n if k == blank else self._children[n, k] for n, k in zip(old, labels)
+        ]
+        used = set(numbers)
+        self._known = {n: self._known[n] for n in used}
+        self._children = {
+            pair: n
+            for pair, n in self._children.items()
+            if n in used and pair[0] in used
+        }
+        return torch.tensor(numbers, dtype=torch.long)
+
+
+class _Known(NamedTuple):
+    scores_V: torch.Tensor
+    state: Any
+
+
+class FusedScores:
+    """Weighted sum of scorers, for the rows of a batched search.
+
+    Args:
+        scorers: SearchScorer or LabelScorer, with their weights; those of weight 0 are
+            left out.
+        blank_id: Nothing is added to its score.
     """
 
     def __init__(
         self,
-        scorers: Sequence[Tuple[LabelScorer, float]],
+        scorers: Sequence[Tuple[Union[SearchScorer, LabelScorer], float]],
         blank_id: int,
-        like: torch.Tensor,
     ):
-        self.scorers = scorers
         self.blank_id = blank_id
-        self.like = like
-        first = [scorer.start() for scorer, _ in scorers]
-        scores_1V = self._sum([scores_V.unsqueeze(0) for scores_V, _ in first])
-        states = [state for _, state in first]
-        self._known = {0: _Known(scores_1V[0], states)}
-        self._beam, self._scores_NV = [0], scores_1V
+        self.scorers: List[Tuple[SearchScorer, float]] = [
+            (s if hasattr(s, "advance") else ListScorer(s), weight)
+            for s, weight in scorers
+            if weight
+        ]
 
-    def _sum(self, scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    @property
+    def needs_host(self) -> bool:
+        """Whether a scorer has states that are no tensors."""
+        return any(isinstance(scorer, ListScorer) for scorer, _ in self.scorers)
+
+    def start(self, batch: int) -> Tuple[State, ...]:
+        """State of ``batch`` rows before the first label."""
+        return tuple(scorer.start(batch) for scorer, _ in self.scorers)
+
+    def add(self, log_probs_NV: torch.Tensor, states: Sequence[State]) -> torch.Tensor:
+        """``log_probs_NV`` plus the weighted scores of the labels."""
+        if not self.scorers:
+            return log_probs_NV
         total = sum(
-            weight * scores_EV.to(self.like)
-            for scores_EV, (_, weight) in zip(scores, self.scorers)
+            weight * scorer.scores(state).to(log_probs_NV)
+            for (scorer, weight), state in zip(self.scorers, states)
         )
         total[:, self.blank_id] = 0.0
-        return total
+        return log_probs_NV + total
 
-    def scores(self) -> torch.Tensor:
-        """Scores [N, V] of the labels after each sequence of the beam, 0 for blank."""
-        return self._scores_NV
-
-    def advance(
-        self, beam: Sequence[int], parent: Sequence[int], label: Sequence[int]
-    ) -> None:
-        """Set the beam; only sequences that were not in the last one are computed.
-
-        Args:
-            beam: Numbers of the label sequences.
-            parent: For each number, the sequence without its last label. That of a
-                new sequence was in the last beam.
-            label: For each number, its last label.
-        """
-        if list(beam) == self._beam:
-            return
-        new = [p for p in dict.fromkeys(beam) if p not in self._known]
-        if new:
-            labels = [label[p] for p in new]
-            old = [self._known[parent[p]].states for p in new]
-            scores, states = [], []
-            for number, (scorer, _) in enumerate(self.scorers):
-                result = scorer.step(labels, [states[number] for states in old])
-                scores.append(result[0])
-                states.append(result[1])
-            scores_EV = self._sum(scores)
-            for row, p in enumerate(new):
-                self._known[p] = _Known(scores_EV[row], [s[row] for s in states])
-        self._beam = list(beam)
-        self._known = {p: self._known[p] for p in self._beam}
-        self._scores_NV = torch.stack([self._known[p].scores_V for p in self._beam])
+    def advance(self, states, rows_N, symbols_N) -> Tuple[State, ...]:
+        """Row n continues old row ``rows_N[n]`` with ``symbols_N[n]``."""
+        return tuple(
+            scorer.advance(state, rows_N, symbols_N)
+            for (scorer, _), state in zip(self.scorers, states)
+        )

@@ -1,5 +1,6 @@
 """Stage 12: decoding in parallel jobs, merged, complete or an error."""
 
+import json
 import re
 import shutil
 from datetime import datetime
@@ -11,9 +12,10 @@ from espnet_ext.files import atomic_write, read_lines
 from espnet_ext.interop.packed import unpack_archive
 from espnet_ext.names import nearest
 from espnet_ext.recipe import subword_nmt
+from espnet_ext.recipe.cluster_jobs import cluster_of, run_jobs_on
 from espnet_ext.recipe.config import settings_of
 from espnet_ext.recipe.context import Context, words
-from espnet_ext.recipe.jobs import Job, cores, run_jobs
+from espnet_ext.recipe.jobs import Job, cores
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.parse import sampling_rate
 from espnet_ext.recipe.stages.common import (
@@ -27,6 +29,14 @@ from espnet_ext.recipe.stages.format import SAMPLES_FILE, STAMP_FILE, speech_sou
 from espnet_ext.recipe.state import Due, Unit
 
 BEST = "1best_recog"
+RESULTS = ("text", "token", "token_int", "score")
+TIMES = "word_times"  # only of searches that know the frame of each label
+FAILED, FACTS = "failed", "decoding.json"
+# files that a decoding configuration may name
+FUSION_FILES = (
+    *("lm_train_config", "lm_file", "ngram_file", "ilm_file"),
+    *("source_lm_train_config", "source_lm_file", "source_ngram_file"),
+)
 SHOWN_IDS = 5
 LOG_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*?(speech length|best hypo)"
@@ -39,6 +49,8 @@ def units(context: Context) -> List[Unit]:
     config, model, extra = model_files(context)
     extra += ngram_files(context)
     settings = settings_of(options.inference_config, options.inference_args)
+    named = [settings.get(name) for name in FUSION_FILES]
+    extra += [Path(str(file)) for file in named if file]
     settings.update(context.chosen("batch_size", "gpu_inference"))
     made = []
     for name in layout.decode_sets:
@@ -191,16 +203,19 @@ def _decode_group(
         file.writelines(line + "\n" for _, line in sorted(lines.items()))
     # the longest first, dealt out in turn: all jobs get about the same amount
     ordered = sorted(lines, key=lambda key: (-samples[key], key))
-    count = min(options.inference_nj, cores(), len(ordered))
-    if options.gpu_inference:
-        count = 1
+    count = min(options.inference_nj, len(ordered))
+    if options.cluster == "local":
+        count = 1 if options.gpu_inference else min(count, cores())
     jobs, outputs = [], []
     for number in range(1, count + 1):
-        keys = sorted(ordered[number - 1 :: count])
+        keys = ordered[number - 1 :: count]
+        if options.batch_size == 1:
+            keys.sort()  # batches are better of utterances of about the same length
         output = folder / f"output.{number}"
         outputs.append(output)
         key_file = folder / f"keys.{number}.scp"
-        if key_file.exists() and keys_of(key_file) == keys and _complete(output, keys):
+        known = key_file.exists() and keys_of(key_file) == keys
+        if known and _complete(output, keys, allowed_failures(context)):
             continue  # finished before an interruption
         write_keys(key_file, keys)
         command = context.module(
@@ -208,7 +223,7 @@ def _decode_group(
         )
         log = folder / f"asr_inference.{number}.log"
         jobs.append(Job(f"decoding {number}", command, log, weight=len(keys)))
-    run_jobs(jobs, parallel=count, label="decoding")
+    run_jobs_on(cluster_of(context), jobs, "decoding")
     facts = {
         name: merge(context, outputs, set_of, *sets_item)
         for sets_item in sets.items()
@@ -238,9 +253,25 @@ def arguments(
     return given + words("inference_args", options.inference_args)
 
 
-def _complete(output: Path, keys: Sequence[str]) -> bool:
+def allowed_failures(context: Context) -> int:
+    """How many utterances of a job may fail: ``max_failures`` of asr_inference."""
+    options = context.options
+    settings = settings_of(options.inference_config, options.inference_args)
+    return int(settings.get("max_failures", 0))
+
+
+def failures(output: Path) -> Dict[str, str]:
+    """Utterances of a job that have no result, and why."""
+    path = output / FAILED
+    rows = (line.partition(" ") for line in read_lines(path)) if path.exists() else ()
+    return {key: reason for key, _, reason in rows}
+
+
+def _complete(output: Path, keys: Sequence[str], allowed: int) -> bool:
     text = output / BEST / "text"
-    return text.exists() and set(keys_of(text)) == set(keys)
+    if not text.exists() or set(keys_of(text)) != set(keys):
+        return False
+    return len(failures(output)) <= allowed
 
 
 def merge(
@@ -258,7 +289,7 @@ def merge(
     expected = {key for key, owner in set_of.items() if owner == name}
     for part in sorted({p.name for o in outputs for p in o.glob("*best_recog")}):
         folder = target if part == BEST else target / part
-        for kind in ("text", "token", "token_int", "score"):
+        for kind in (*RESULTS, TIMES):
             rows = {}
             for file in (output / part / kind for output in outputs):
                 for line in read_lines(file) if file.exists() else ():
@@ -268,7 +299,9 @@ def merge(
             if kind == "text" and context.layout.subword_nmt:
                 rows = {key: subword_nmt.join(value) for key, value in rows.items()}
             missing = sorted(expected.difference(rows))
-            if missing and part == BEST:
+            if kind == TIMES and not rows:
+                continue
+            if missing and part == BEST and kind != TIMES:
                 more = f" ... ({len(missing)} in all)" * (len(missing) > SHOWN_IDS)
                 raise FormatError(
                     f"no {kind} for {', '.join(missing[:SHOWN_IDS])}{more}",
@@ -280,24 +313,44 @@ def merge(
                 file.writelines(
                     f"{k} {v}".rstrip() + "\n" for k, v in sorted(rows.items())
                 )
+    failed = {k: r for o in outputs for k, r in failures(o).items() if k in expected}
+    with atomic_write(target / FAILED) as file:
+        file.writelines(f"{key} {reason}\n" for key, reason in sorted(failed.items()))
+    for file_of_job in (output / FACTS for output in outputs):
+        if file_of_job.exists():  # the same weights in all of them
+            weights = json.loads(file_of_job.read_text(encoding="utf-8"))["weights"]
+            with atomic_write(target / FACTS) as file:
+                json.dump({"weights": weights}, file)
     empty = sum(len(line.split()) == 1 for line in read_lines(target / "text"))
     note = f", {empty} of them empty" if empty else ""
+    note += f", {len(failed)} FAILED: {target / FAILED}" if failed else ""
     return f"{len(expected)} utterances{note} ({target})"
 
 
 def real_time_factor(folder: Path, speech_s: float) -> str:
-    """Time from each utterance's start to its result in the logs, over speech time."""
+    """Time of decoding over time of speech, without loading of models and files.
+
+    As our command wrote it; for others from each utterance's start to its result in
+    the logs.
+    """
     decoding_s = 0.0
-    for log in sorted(folder.glob("asr_inference.*.log")):
-        start = None
-        text = log.read_text(encoding="utf-8", errors="replace")
-        for stamp, mark in LOG_TIME.findall(text):
-            moment = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f")
-            if mark == "speech length":
-                start = moment
-            elif start is not None:
-                decoding_s += (moment - start).total_seconds()
-                start = None
+    for facts in sorted(folder.glob(f"output.*/{FACTS}")):
+        decoding_s += json.loads(facts.read_text(encoding="utf-8"))["seconds"]
+    if not decoding_s:
+        decoding_s = sum(map(_logged_s, sorted(folder.glob("asr_inference.*.log"))))
     if not decoding_s:
         return "not known (the logs show no times)"
     return f"{decoding_s / speech_s:.3f} ({decoding_s:.0f} s for {speech_s:.0f} s)"
+
+
+def _logged_s(log: Path) -> float:
+    decoding_s, start = 0.0, None
+    text = log.read_text(encoding="utf-8", errors="replace")
+    for stamp, mark in LOG_TIME.findall(text):
+        moment = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f")
+        if mark == "speech length":
+            start = moment
+        elif start is not None:
+            decoding_s += (moment - start).total_seconds()
+            start = None
+    return decoding_s

@@ -1,5 +1,6 @@
 """Stages 6-8: statistics, training and perplexity of the language model."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Dict, List
@@ -215,5 +216,15 @@ def perplexity_run(context: Context, due: Due) -> Dict[str, object]:
     )
     log = target / "lm_calc_perplexity.log"
     run_jobs([Job("perplexity", command, log)], parallel=1, label="perplexity")
-    value = (target / "ppl").read_text(encoding="utf-8").strip()
-    return {"perplexity": f"{value} a token ({source})"}
+    value = float((target / "ppl").read_text(encoding="utf-8"))
+    # each sentence has one end, which ESPnet counts as a token, and we as a word
+    counted = read_lines(target / "utt2ntokens")
+    tokens = sum(int(line.split()[1]) for line in counted)
+    words_and_ends = sum(len(line.split()) for line in lines)  # the id stands for it
+    by_word = per_word(value, tokens, words_and_ends)
+    return {"perplexity": f"{value:.2f} a token, {by_word:.2f} a word ({source})"}
+
+
+def per_word(per_token: float, tokens: int, words: int) -> float:
+    """Perplexity a word from that a token: the text's log-probability is the same."""
+    return math.exp(math.log(per_token) * tokens / words)

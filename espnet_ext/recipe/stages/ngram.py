@@ -47,7 +47,8 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     shown: Dict[str, object] = {
         "text": f"{facts['sentences']} sentences, {facts['tokens']} tokens",
         "n-grams": " ".join(str(count) for count in facts["ngrams"]),
-        "perplexity": f"{facts['dev_perplexity']:.2f} a token ({dev}; "
+        "perplexity": f"{facts['dev_perplexity']:.2f} a token, "
+        f"{facts['dev_perplexity_word']:.2f} a word ({dev}; "
         f"{facts['dev_unknown']} of {facts['dev_tokens']} tokens unknown)",
     }
     if facts["fallback_orders"]:

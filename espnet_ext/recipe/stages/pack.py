@@ -1,6 +1,5 @@
 """Stage 14: model, configuration, units and results in one archive."""
 
-import os
 from pathlib import Path
 from typing import Dict, List
 
@@ -8,6 +7,7 @@ from espnet_ext.recipe.context import Context
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.stages.common import espnet_token_type
 from espnet_ext.recipe.stages.decode import model_files
+from espnet_ext.recipe.stages.score import note
 from espnet_ext.recipe.stages.train import stats_file
 from espnet_ext.recipe.state import Due, Unit
 
@@ -36,11 +36,10 @@ def units(context: Context) -> List[Unit]:
 
 
 def run(context: Context, due: Due) -> Dict[str, object]:
-    """Write the archive under a temporary name, then rename it."""
+    """Write the archive; a half of one never has its name."""
     layout = context.layout
     ((unit, _),) = due
     config, model, extra = model_files(context)
-    part = layout.packed.with_name(f".part.{layout.packed.name}")
     arguments = ["--asr_train_config", config, "--asr_model_file", model]
     if extra:
         arguments += ["--lm_train_config", extra[0], "--lm_file", extra[1]]
@@ -49,12 +48,23 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             arguments += ["--option", path]
     images = layout.asr_exp / "images"
     arguments += ["--option", images] if images.is_dir() else []
-    command = context.module("espnet2.bin.pack", "asr", *arguments, "--outpath", part)
+    arguments += ["--results", layout.asr_exp / "RESULTS.md"]
+    arguments += ["--data_note", data_note(context)]
+    arguments += ["--outpath", layout.packed]
+    command = context.module("espnet_ext.bin.pack", *arguments)
     log = layout.asr_exp / "pack.log"
     run_jobs([Job("packing", command, log)], parallel=1, label="packing")
-    os.replace(part, layout.packed)
     size = layout.packed.stat().st_size / 1e6
     return {
         "archive": f"{layout.packed} ({size:.1f} MB)",
-        "to use it": "import espnet_ext first; the archive holds no code",
+        "to use it": f'espnet_ext.Speech2Text.from_pretrained("{layout.packed}")',
     }
+
+
+def data_note(context: Context) -> str:
+    """Corpus, training set and what has to be known of them, for the model card."""
+    options, layout = context.options, context.layout
+    corpus = options.datadir or options.corpus or "ldc (Switchboard)"
+    said = f"Corpus {corpus}; trained on {layout.train_set}, checkpoint selected on "
+    said += f"{layout.valid_set}. {note(context)}"
+    return said.strip()

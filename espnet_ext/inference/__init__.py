@@ -1,0 +1,1 @@
+"""Decoding for users: scorers, n-best lists, results with times, streams."""

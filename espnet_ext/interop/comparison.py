@@ -1,0 +1,36 @@
+"""One compared quantity, and how far ours is from the original's."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+VALUE_LIMIT = 1e-4
+GRADIENT_LIMIT = 1e-3
+
+
+class Comparison(NamedTuple):
+    """One compared quantity: largest difference relative to the largest value."""
+
+    name: str
+    error: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """False as well when the error is not a number."""
+        return self.error <= self.limit
+
+
+def relative_error(ours: np.ndarray, original: np.ndarray) -> float:
+    """max |ours - original| / max |original|; inf where shapes differ.
+
+    A quantity that is zero everywhere is compared absolutely.
+    """
+    ours, original = np.asarray(ours), np.asarray(original)
+    if ours.shape != original.shape:
+        return float("inf")
+    if original.size == 0:
+        return 0.0
+    scale = float(np.abs(original).max())
+    difference = float(np.abs(ours.astype(np.float64) - original).max())
+    return difference / scale if scale > 0.0 else difference
