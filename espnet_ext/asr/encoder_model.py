@@ -183,6 +183,8 @@ class EncoderModel(ESPnetASRModel):
         Glorot uniform in each stage; a layer's auxiliary output is created with it.
         """
         stages = getattr(self.encoder, "stages", [])[:-1]
+        if not stages:  # nothing grows: one of ESPnet's own encoders, for example
+            return
         parameters = dict(self.named_parameters())
         for name, count in self.frame_parts().items():
             head = re.fullmatch(r"ctc_heads\.heads\.(\d+)\.weight", name)
@@ -239,6 +241,12 @@ class EncoderModel(ESPnetASRModel):
     ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
         """Encoder output [B, T, D], its lengths, and outputs of layers by number."""
         features, lengths = self.features(speech, speech_lengths, for_loss)
+        return self.encode_features(features, lengths, layers)
+
+    def encode_features(
+        self, features: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int] = ()
+    ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
+        """As ``encode_layers``, of what ``features`` returns."""
         outputs: LayerOutputs = []
         if layers:
             (frames_BTD, outputs), lengths_B, _ = self.encoder(
