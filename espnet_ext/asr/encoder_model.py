@@ -156,6 +156,12 @@ class EncoderModel(ESPnetASRModel):
         parts = {}
         if self.ctc_heads is not None:
             parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.layers}
+        if self.postencoder is not None:
+            projection = getattr(self.postencoder, "projection", None)
+            return parts if projection is None else {
+                **parts,
+                "postencoder.projection.weight": 1,
+            }
         if self.ctc is not None:
             parts["ctc.ctc_lo.weight"] = 1
         return parts

@@ -1,0 +1,1 @@
+"""Layers between encoder and decoder."""
