@@ -11,6 +11,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
+from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.errors import AudioError
 from espnet_ext.layers.init import glorot_uniform_
@@ -62,6 +63,8 @@ class EncoderModel(ESPnetASRModel):
             (original). Reported values are means in both cases.
         transducer_start_epoch: The main loss, whatever it is, is computed from this
             1-based epoch on; before it, only CTC losses (experiments ``transdN``).
+        reproduction: Options of Reproduction: a loss by which the encoder output
+            predicts the encoder's input. None for none.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class EncoderModel(ESPnetASRModel):
         aux_ctc: Optional[Dict] = None,
         loss_reduction: str = "mean",
         transducer_start_epoch: int = 1,
+        reproduction: Optional[Dict] = None,
         **kwargs,
     ):
         if loss_reduction not in REDUCTIONS:
@@ -80,6 +84,14 @@ class EncoderModel(ESPnetASRModel):
         self.loss_reduction = loss_reduction
         self.epoch: Optional[int] = None
         self.transducer_start_epoch = transducer_start_epoch
+        self.reproduction = None
+        # the term of the pass that is going on: made by encode_features, taken by result
+        self._reproduction_term: Optional[torch.Tensor] = None
+        if reproduction is not None:
+            last = self.encoder if self.postencoder is None else self.postencoder
+            self.reproduction = Reproduction.of(
+                reproduction, last.output_size(), self.frontend, self.encoder
+            )
         self.ctc_heads = None
         if aux_ctc is not None:
             self.ctc_heads = self._heads(dict(aux_ctc))
@@ -156,12 +168,6 @@ class EncoderModel(ESPnetASRModel):
         parts = {}
         if self.ctc_heads is not None:
             parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.layers}
-        if self.postencoder is not None:
-            projection = getattr(self.postencoder, "projection", None)
-            return parts if projection is None else {
-                **parts,
-                "postencoder.projection.weight": 1,
-            }
         if self.ctc is not None:
             parts["ctc.ctc_lo.weight"] = 1
         return parts
@@ -247,10 +253,14 @@ class EncoderModel(ESPnetASRModel):
     ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
         """Encoder output [B, T, D], its lengths, and outputs of layers by number."""
         features, lengths = self.features(speech, speech_lengths, for_loss)
-        return self.encode_features(features, lengths, layers)
+        return self.encode_features(features, lengths, layers, for_loss)
 
     def encode_features(
-        self, features: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int] = ()
+        self,
+        features: torch.Tensor,
+        lengths: torch.Tensor,
+        layers: Sequence[int] = (),
+        for_loss: bool = False,
     ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
         """As ``encode_layers``, of what ``features`` returns."""
         outputs: LayerOutputs = []
@@ -262,6 +272,9 @@ class EncoderModel(ESPnetASRModel):
             frames_BTD, lengths_B, _ = self.encoder(features, lengths)
         if self.postencoder is not None:
             frames_BTD, lengths_B = self.postencoder(frames_BTD, lengths_B)
+        if for_loss and self.reproduction is not None:
+            cost_B = self.reproduction(frames_BTD, features, lengths)
+            self._reproduction_term = cost_B.sum()
         return frames_BTD, lengths_B, outputs
 
     def encode_frames(
@@ -303,6 +316,10 @@ class EncoderModel(ESPnetASRModel):
         self, terms: List[torch.Tensor], stats: Dict, batch: int
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
         """What ``forward`` returns, of losses summed over ``batch`` sequences."""
+        if self._reproduction_term is not None:
+            stats["loss_reproduction"] = self._reproduction_term.detach() / batch
+            terms = [*terms, self.reproduction.weight * self._reproduction_term]
+            self._reproduction_term = None
         total = sum(terms)
         stats["loss"] = total.detach() / batch
         loss = total / batch if self.loss_reduction == "mean" else total

@@ -40,8 +40,6 @@ class TransducerModel(EncoderModel):
     nothing to the loss and is named in the log.
     """
 
-    trains_on_alignments = False
-
     def __init__(
         self,
         *,
@@ -61,7 +59,7 @@ class TransducerModel(EncoderModel):
             )
         if topology not in GREEDY:
             raise ValueError(f"topology {topology!r}: expected one of {tuple(GREEDY)}")
-        if decoder.frame_dependent and not self.trains_on_alignments:
+        if decoder.frame_dependent:
             raise ValueError(
                 f"{type(decoder).__name__} depends on frames and blanks, so there is no "
                 "full sum over alignments: expected model framewise_transducer"
@@ -97,8 +95,6 @@ class TransducerModel(EncoderModel):
 
     def frame_parts(self) -> Dict[str, int]:
         """See EncoderModel."""
-        if self.postencoder is not None:
-            return super().frame_parts()
         joint = self.joint_network.frame_parts()
         prefixed = {f"decoder.joint_network.{name}": n for name, n in joint.items()}
         return {**super().frame_parts(), **prefixed}
@@ -111,8 +107,6 @@ class TransducerModel(EncoderModel):
 
     def _follow_growth(self) -> None:
         size = None
-        if self.postencoder is not None:
-            return
         if getattr(self.encoder, "growth_copy", None) == "blocks":
             used = self.encoder.stage.sizes()["frames"]
             size = used if used < self.encoder.output_size() else None

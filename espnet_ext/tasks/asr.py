@@ -30,7 +30,6 @@ TABLES = {
     "specaug": asr.specaug_choices,
     "normalize": asr.normalize_choices,
     "encoder": asr.encoder_choices,
-    "postencoder": asr.postencoder_choices,
     "decoder": asr.decoder_choices,
     "model": asr.model_choices,
     "preprocessor": asr.preprocessor_choices,

@@ -16,7 +16,6 @@ from espnet2.asr.transducer.beam_search_transducer import Hypothesis
 
 from espnet_ext.asr.decoder.lstm_search import LstmSearchSteps
 from espnet_ext.asr.joint.maxout_readout import MaxoutReadout
-from espnet_ext.asr.loss.frame_context import frame_context
 from espnet_ext.layers.dropout import FeatureDropout, switch_out
 from espnet_ext.layers.init import glorot_uniform_
 from espnet_ext.layers.lstm import Lstm, State
@@ -113,24 +112,6 @@ class LstmTransducerDecoder(LstmSearchSteps, TransducerDecoder):
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
         """Projected outputs [B, S, R]; the inputs [B, S] begin with blank or BOS."""
         return self.run(self._switch_out(labels))[0]
-
-    def alignment_logits(
-        self,
-        frames_BTD: torch.Tensor,
-        lengths_B: torch.Tensor,
-        alignment_BT: torch.Tensor,
-    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Label logits [B, T, V - 1] and emission logits [B, T] along an alignment.
-
-        With one softmax over all symbols [B, T, V] and None. For framewise training;
-        frame t sees the labels that the RNA alignment has before it.
-        """
-        place = frame_context(alignment_BT, lengths_B, self.blank_id)
-        labels_BS = torch.nn.functional.pad(place.labels_BL.clamp(min=0), (1, 0))
-        lm_BSR = self(labels_BS)
-        index_BTR = place.position_BT.unsqueeze(2).expand(-1, -1, lm_BSR.size(2))
-        am_BTR = self.joint_network.project_frames(frames_BTD, lengths_B)
-        return self.joint_network.logits(am_BTR, lm_BSR.gather(1, index_BTR))
 
     def _switch_out(self, labels: torch.Tensor) -> torch.Tensor:
         """Labels, in training some of them replaced by random labels."""

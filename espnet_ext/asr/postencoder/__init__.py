@@ -1,1 +1,0 @@
-"""Layers between encoder and decoder."""
