@@ -19,6 +19,7 @@ def register() -> None:
     from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
     from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
+    from espnet_ext.asr.framewise_model import FramewiseModel
     from espnet_ext.asr.frontend.gammatone import GammatoneFrontend
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.specaug.masks_by_step import MasksByStep
@@ -37,6 +38,7 @@ def register() -> None:
         (asr.decoder_choices, "mlp_attention_lstm", MlpAttentionDecoder),
         (asr.model_choices, "attention_encoder_decoder", AttentionModel),
         (asr.model_choices, "ctc", CtcModel),
+        (asr.model_choices, "framewise", FramewiseModel),
         (asr.model_choices, "full_sum_transducer", TransducerModel),
         (asr.preprocessor_choices, "bpe_sampling", SamplingPreprocessor),
         (asr.preprocessor_choices, "speed_perturbation", SamplingPreprocessor),
