@@ -239,6 +239,12 @@ class EncoderModel(ESPnetASRModel):
     ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
         """Encoder output [B, T, D], its lengths, and outputs of layers by number."""
         features, lengths = self.features(speech, speech_lengths, for_loss)
+        return self.encode_features(features, lengths, layers)
+
+    def encode_features(
+        self, features: torch.Tensor, lengths: torch.Tensor, layers: Sequence[int] = ()
+    ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
+        """As ``encode_layers``, of what ``features`` returns."""
         outputs: LayerOutputs = []
         if layers:
             (frames_BTD, outputs), lengths_B, _ = self.encoder(

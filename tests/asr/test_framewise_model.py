@@ -105,7 +105,7 @@ def test_training_on_an_alignment_finds_its_labels_again():
     model.eval()
     assert model(**batch)[1]["fer"].item() == 0.0
     frames = model.encode(batch["speech"], batch["speech_lengths"])
-    search = build_search(model, 4, {"collapse": False})
+    search = build_search(model, 4, {"collapse": False}, [])
     found = [beam[0].yseq[1:-1] for beam in search.batch(*frames)]
     assert found == [batch["text"][0].tolist(), batch["text"][1, :2].tolist()]
     # 7 of 12 frames are blank
