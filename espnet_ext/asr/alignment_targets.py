@@ -69,9 +69,7 @@ def frame_targets(
     alignment_BA = alignment_BA.to(device)
     alignment_lens_B = alignment_lens_B.to(device)
     stride = options.stride
-    own_lens_B = torch.div(
-        alignment_lens_B + stride - 1, stride, rounding_mode="floor"
-    )
+    own_lens_B = torch.div(alignment_lens_B + stride - 1, stride, rounding_mode="floor")
     wrong_B = (own_lens_B - frame_lens_B).abs() > options.tolerance
     if bool(wrong_B.any()):
         row = int(wrong_B.nonzero()[0])

@@ -11,6 +11,7 @@ from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
 from espnet_ext.asr.framewise_model import FramewiseModel
+from espnet_ext.asr.framewise_transducer_model import FramewiseTransducerModel
 from espnet_ext.asr.search.attention import AttentionSearch
 from espnet_ext.asr.search.beam import BeamEntry
 from espnet_ext.asr.search.ctc import CtcPrefixSearch, FramewiseDecoder
@@ -110,7 +111,7 @@ def build_search(
     """
     options = dict(config)
     try:
-        if isinstance(model, TransducerModel):
+        if isinstance(model, (TransducerModel, FramewiseTransducerModel)):
             if options.get("recombine_by") == "text":
                 options.setdefault("token_list", model.token_list)
             search = TimeSyncSearch(

@@ -3,8 +3,11 @@
 import torch
 from espnet2.asr.ctc import CTC
 
+from espnet_ext.asr.decoder.extended_transducer import ExtendedTransducerDecoder
+from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.asr.framewise_model import FramewiseModel
+from espnet_ext.asr.framewise_transducer_model import FramewiseTransducerModel
 from tests.asr.tiny import tiny_batch
 
 LENGTHS = (7, 5)
@@ -62,3 +65,45 @@ def aligned_batch(vocab_size=6, seed=1):
     batch["speech_lengths"] = torch.tensor([14, 10])
     batch["alignment_lengths"] = torch.tensor(LENGTHS)
     return batch
+
+
+def tiny_extended(vocab_size=6, encoder_size=6, seed=0, spread=3.0, **options):
+    """Extended decoder in evaluation, its weights scaled up so that labels come."""
+    torch.manual_seed(seed)
+    standard = dict(
+        bottleneck_size=4,
+        attention={"key_size": 3},
+        embedding_size=3,
+        hidden_size=4,
+        symbol_embedding_size=2,
+        fast_size=3,
+        readout_size=10,
+    )
+    decoder = ExtendedTransducerDecoder(
+        vocab_size, encoder_size, **{**standard, **options}
+    )
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.mul_(spread)
+    return decoder.eval()
+
+
+def tiny_framewise_transducer(vocab_size=6, decoder=None, **options):
+    """FramewiseTransducerModel with an extended decoder without dropout."""
+    torch.manual_seed(0)
+    encoder = ConvBlstmEncoder(
+        8, [2], [2], num_layers=2, hidden_size=3, time_pooling=[2], dropout=0.0
+    )
+    if decoder is None:
+        decoder = tiny_extended(
+            vocab_size,
+            encoder.output_size(),
+            spread=1.0,
+            attention={"key_size": 3, "weight_dropout": 0.0},
+            fast_input_dropout=0.0,
+            fast_weight_dropout=0.0,
+            label_dropout=0.0,
+        )
+    return FramewiseTransducerModel(
+        **model_parts(encoder, vocab_size), decoder=decoder, **options
+    )

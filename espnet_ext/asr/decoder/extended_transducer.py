@@ -32,7 +32,7 @@ from espnet_ext.asr.joint.maxout_readout import maxout
 from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.asr.loss.frame_context import frame_context
 from espnet_ext.layers.dropout import FeatureDropout
-from espnet_ext.layers.init import init_linear_
+from espnet_ext.layers.init import glorot_uniform_, init_linear_
 from espnet_ext.layers.lstm import Lstm
 from espnet_ext.layers.switchout import AlignmentSwitchOut
 
@@ -108,12 +108,13 @@ class ExtendedTransducerDecoder(ExtendedSearchSteps, AbsDecoder):
             self.attention = WindowAttention(size, **{**standard, **attention})
         attended = 0 if self.attention is None else size
         self.slow_attention = slow_attention and attended > 0
-        self.embedding = _embedding(vocab_size, embedding_size)
+        self.embedding = _embedding(vocab_size, embedding_size, vocab_size - 1)
         slow_input = embedding_size + (attended if self.slow_attention else 0)
         self.slow = Lstm(slow_input, hidden_size)
         self.symbol_embedding = None
         if symbol_embedding_size > 0:
-            self.symbol_embedding = _embedding(vocab_size, symbol_embedding_size)
+            sizes = vocab_size, symbol_embedding_size
+            self.symbol_embedding = _embedding(*sizes, vocab_size)
             self.symbol_bias = torch.nn.Parameter(torch.zeros(symbol_embedding_size))
         self.fast_dropout = FeatureDropout(fast_input_dropout, dropout_mask)
         self.fast = Lstm(
@@ -209,9 +210,7 @@ class ExtendedTransducerDecoder(ExtendedSearchSteps, AbsDecoder):
             last_BT = F.pad(symbols_BT[:, :-1], (1, 0), value=self.bos_id)
             embedded = F.embedding(last_BT, self.symbol_embedding) + self.symbol_bias
             parts.append(embedded)
-        fast_BTS, _ = self.fast(
-            self.fast_dropout(torch.cat([*parts, slow_BTH], dim=2))
-        )
+        fast_BTS, _ = self.fast(self.fast_dropout(torch.cat([*parts, slow_BTH], dim=2)))
         readout = self.readout(torch.cat([fast_BTS, attended_BTE, slow_BTH], dim=2))
         readout = maxout(readout)
         source = fast_BTS if self.emission == "fast" else readout
@@ -219,7 +218,8 @@ class ExtendedTransducerDecoder(ExtendedSearchSteps, AbsDecoder):
         return self.label_output(self.label_dropout(readout)), emission_BT
 
 
-def _embedding(rows: int, size: int) -> torch.nn.Parameter:
-    """Table [V, size] drawn like a linear layer on one-hot input."""
-    table = torch.nn.Linear(rows, size, bias=False)
-    return torch.nn.Parameter(init_linear_(table).weight.detach().T.contiguous())
+def _embedding(rows: int, size: int, symbols: int) -> torch.nn.Parameter:
+    """Table [V, size], drawn like a linear layer on one-hot input of ``symbols``."""
+    table = torch.nn.Parameter(torch.empty(rows, size))
+    glorot_uniform_(table, symbols, size)
+    return table
