@@ -7,7 +7,6 @@ import math
 
 import torch
 
-
 INITS = ("glorot", "variance_scaling_078_fan_in")
 
 

@@ -122,7 +122,7 @@ class TransducerTask(ASRTask):
     def optional_data_names(
         cls, train: bool = True, inference: bool = False
     ) -> Tuple[str, ...]:
-        """ASRTask's, and ``alignment``: the symbol of each encoder frame."""
+        """ASRTask's, and the alignments that framewise models are trained on."""
         return (*super().optional_data_names(train, inference), "alignment")
 
     @classmethod

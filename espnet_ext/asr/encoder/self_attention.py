@@ -111,9 +111,7 @@ class SelfAttention(GrowingModule):
             self.position_table = torch.nn.Parameter(torch.zeros(rows, head.size))
             self.axes = {"position_table": (fixed(rows), head)}
         else:
-            self.linear_pos = GrowingLinear(
-                model, inner, bias=False, init=options.init
-            )
+            self.linear_pos = GrowingLinear(model, inner, bias=False, init=options.init)
             self.pos_bias_u = torch.nn.Parameter(torch.empty(heads, head.size))
             self.pos_bias_v = torch.nn.Parameter(torch.empty(heads, head.size))
             self.axes = {
