@@ -49,7 +49,7 @@ def work(case: str, threads: int) -> int:
     """A case's process: a step for each line that comes in, a line of JSON for each."""
     import torch
 
-    import espnet_ext.tasks.asr  # noqa: F401 (counts as start, not as the step's memory)
+    import espnet_ext.tasks.asr  # noqa: F401 (start, not the step)
     from benchmarks.train_step_cases import Step
 
     torch.set_num_threads(threads)

@@ -11,8 +11,8 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
-from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
+from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.errors import AudioError
 from espnet_ext.layers.init import glorot_uniform_
 
@@ -85,7 +85,7 @@ class EncoderModel(ESPnetASRModel):
         self.epoch: Optional[int] = None
         self.transducer_start_epoch = transducer_start_epoch
         self.reproduction = None
-        # the term of the pass that is going on: made by encode_features, taken by result
+        # of the pass that is going on: made by encode_features, taken by result
         self._reproduction_term: Optional[torch.Tensor] = None
         if reproduction is not None:
             last = self.encoder if self.postencoder is None else self.postencoder
@@ -132,8 +132,8 @@ class EncoderModel(ESPnetASRModel):
         """Raise ValueError if nothing would be trained before the main loss starts."""
         if self.transducer_start_epoch > 1 and not other_losses:
             raise ValueError(
-                f"transducer_start_epoch {self.transducer_start_epoch} needs ctc_weight "
-                "> 0 or aux_ctc: nothing else is trained before that epoch"
+                f"transducer_start_epoch {self.transducer_start_epoch} needs "
+                "ctc_weight > 0 or aux_ctc: nothing else is trained before that epoch"
             )
 
     def add_top_ctc(self, terms, stats, frames_BTD, lengths_B, labels_BL, label_lens_B):

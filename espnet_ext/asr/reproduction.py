@@ -35,19 +35,15 @@ class Reproduction(torch.nn.Module):
         self.output = init_linear_(torch.nn.Linear(encoder_size, reduction * features))
 
     @classmethod
-    def of(
-        cls, options: Dict, encoder_size: int, frontend, encoder
-    ) -> "Reproduction":
-        """From ``weight``, and ``reduction`` and ``features`` where encoder and frontend
-        do not tell.
+    def of(cls, options: Dict, encoder_size: int, frontend, encoder) -> "Reproduction":
+        """From ``weight``, and ``reduction`` and ``features`` where encoder and
+        frontend do not tell.
 
         Raises:
             ValueError: An unknown option, or one that is needed.
         """
         known: Dict[str, Optional[int]] = {
-            "reduction": getattr(
-                getattr(encoder, "frontend", None), "reduction", None
-            ),
+            "reduction": getattr(getattr(encoder, "frontend", None), "reduction", None),
             "features": None if frontend is None else frontend.output_size(),
             **options,
         }

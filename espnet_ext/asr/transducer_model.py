@@ -61,8 +61,8 @@ class TransducerModel(EncoderModel):
             raise ValueError(f"topology {topology!r}: expected one of {tuple(GREEDY)}")
         if decoder.frame_dependent:
             raise ValueError(
-                f"{type(decoder).__name__} depends on frames and blanks, so there is no "
-                "full sum over alignments: expected model framewise_transducer"
+                f"{type(decoder).__name__} depends on frames and blanks, so there is "
+                "no full sum over alignments: expected model framewise_transducer"
             )
         # joint_network=None keeps ESPnet from importing warprnnt_pytorch; for the same
         # reason the flag that selects transducer search is set afterwards. The base

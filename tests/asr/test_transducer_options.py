@@ -121,13 +121,18 @@ def test_a_beam_of_one_is_greedy_search_without_recurrence_too():
 
 
 def test_an_rnnt_model_is_decoded_as_one():
-    model = model_of(topology="rnnt").eval()
-    with torch.no_grad():
-        model.joint_network.emission_output.bias.add_(3.0)  # several labels a frame
-    batch = tiny_batch()
-    am, lengths = model.encode(batch["speech"], batch["speech_lengths"])
-    beams = build_search(model, 2, {"max_symbols": 3}, ()).batch(am, lengths)
-    assert len(beams[0][0].yseq) - 1 > int(lengths[0])
+    """With room for all hypotheses, a score is the full sum of the RNN-T topology."""
+    model, batch = model_of(4, topology="rnnt").eval(), tiny_batch(4)
+    am, _ = model.encode(batch["speech"], batch["speech_lengths"])
+    lengths = torch.tensor([2, 2])
+    beams = build_search(model, 200, {"max_symbols": 3}, ()).batch(am[:, :2], lengths)
+    lm = model.decoder(torch.tensor([[0, 1, 2]] * 2))
+    scores = model.joint_network(am[:, :2].unsqueeze(2), lm.unsqueeze(1))
+    labels = torch.tensor([[1, 2]] * 2)
+    nll = full_sum_loss(scores, labels, lengths, torch.tensor([2, 2]), "rnnt")
+    for beam, expected in zip(beams, nll):
+        found = {tuple(hypothesis.yseq[1:]): hypothesis.score for hypothesis in beam}
+        assert found[1, 2] == pytest.approx(-float(expected), rel=1e-5)
 
 
 def test_reproduction_is_the_squared_distance_of_stacked_input_frames():
@@ -142,7 +147,7 @@ def test_reproduction_is_the_squared_distance_of_stacked_input_frames():
         for n in range(length):
             part = predicted[b, n // 2].view(2, 8)[n % 2]
             expected += (part - batch["speech"][b, n]).square().mean() / 2
-    torch.testing.assert_close(stats["loss_reproduction"], expected.detach() / 2)
+    torch.testing.assert_close(stats["loss_reproduction"][0], expected.detach() / 2)
     torch.testing.assert_close(
         loss.squeeze(), plain(**batch)[0].squeeze() + 0.5 * expected / 2
     )

@@ -180,7 +180,8 @@ class MaxoutReadout(torch.nn.Module):
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
         """Label logits [..., V - 1] and emission logit [...] of projected inputs.
 
-        With one softmax the logits [..., V] of all symbols, and None. The two inputs are broadcast: [B, T, 1, R] with [B, 1, S, R] gives the lattice.
+        With one softmax the logits [..., V] of all symbols, and None. The two inputs
+        are broadcast: [B, T, 1, R] with [B, 1, S, R] gives the lattice.
         """
         readout = maxout(am + lm)
         label_logits = self.label_output(self.label_dropout(readout))
