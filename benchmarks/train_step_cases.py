@@ -155,7 +155,9 @@ def build(case: str) -> Tuple[torch.nn.Module, Callable[[], torch.Tensor]]:
         model.decoder = torch.nn.Identity()
         speech = torch.randn(BATCH, SECONDS * SAMPLING_RATE)
         lengths = torch.full((BATCH,), SECONDS * SAMPLING_RATE)
-        return model, lambda: model.encode_frames(speech, lengths)[0].square().mean()
+        return model, lambda: (
+            model.encode_features(*model.features(speech, lengths))[0].square().mean()
+        )
     features = torch.randn(BATCH, FRAMES, 40), torch.full((BATCH,), FRAMES)
     if case == "our_blstm":
         encoder = ConvBlstmEncoder(
