@@ -100,6 +100,6 @@ def require_alignment(*parts: Optional[torch.Tensor]) -> None:
     if any(part is None for part in parts):
         raise ValueError(
             "this model is trained on alignments and the batch has none: add "
-            "--train_data_path_and_name_and_type FILE,alignment,kaldi_ark (or text_int) "
-            "and the same for the validation set"
+            "--train_data_path_and_name_and_type FILE,alignment,kaldi_ark (or text_int)"
+            " and the same for the validation set"
         )

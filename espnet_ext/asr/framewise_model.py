@@ -79,8 +79,8 @@ class FramewiseModel(EncoderModel):
         self.smoothing = smoothing_schedule(label_smoothing or {})
         if self.smoothing.apply != "gradient" or self.smoothing.over == "labels":
             raise ValueError(
-                "label_smoothing of a framewise model: expected type ls or lsx, applied "
-                "to the gradient"
+                "label_smoothing of a framewise model: expected type ls or lsx, applied"
+                " to the gradient"
             )
         self.alignment = AlignmentOptions.of(alignment)
         self.framewise_output = self._output()

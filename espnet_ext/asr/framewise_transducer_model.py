@@ -9,7 +9,7 @@ f = 0 it is the negative log-probability of the alignment.
 Source: reference/losses.md 8; reference/models.md "2020 extended transducer".
 """
 
-# Dimensions: B batch, C chunks, T encoder frames, N input frames, L labels, V vocabulary
+# Dimensions: B batch, C chunks, T encoder frames, N input frames, V vocabulary
 import math
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -141,7 +141,7 @@ class FramewiseTransducerModel(EncoderModel):
 
     @property
     def joint_network(self):
-        """The joint of a decoder that has one; a property, so that it is stored once."""
+        """The joint of a decoder that has one; its weights are stored once."""
         return getattr(self.decoder, "joint_network", None)
 
     def frame_parts(self) -> Dict[str, int]:

@@ -50,8 +50,8 @@ class AlignmentSwitchOut(torch.nn.Module):
                 raise ValueError(f"switchout {name} {value}: expected 0 to 1")
         if frames_per_stretch < 0 or stretch < 1:
             raise ValueError(
-                f"switchout frames_per_stretch {frames_per_stretch}, stretch {stretch}: "
-                "expected at least 0 and at least 1"
+                f"switchout frames_per_stretch {frames_per_stretch}, stretch {stretch}:"
+                " expected at least 0 and at least 1"
             )
         self.vocab_size = vocab_size
         self.replace = replace

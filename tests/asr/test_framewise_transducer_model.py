@@ -7,7 +7,7 @@ from espnet_ext.asr.framewise_transducer_model import time_reduction
 from espnet_ext.asr.loss.frame_context import cut_alignments
 from espnet_ext.asr.search.greedy import greedy_search
 from espnet_ext.inference.model_search import build_search
-from tests.asr.tiny import tiny_decoder
+from tests.asr.tiny import tiny_decoder, tiny_model
 from tests.asr.tiny_framewise import aligned_batch, tiny_framewise_transducer
 
 
@@ -30,7 +30,15 @@ def path_log_probs(model, batch):
 
 
 def lstm_model(**options):
-    decoder = tiny_decoder(6, 6, spread=1.0)
+    decoder = tiny_decoder(
+        6,
+        6,
+        spread=1.0,
+        joint={
+            "readout_size": 8,
+            "attention": {"key_size": 3, "key_dropout": 0.0, "weight_dropout": 0.0},
+        },
+    )
     return tiny_framewise_transducer(decoder=decoder, **options)
 
 
@@ -176,6 +184,15 @@ def test_weights_are_saved_once_and_loaded_strictly(tmp_path):
     tiny_framewise_transducer(encoder_ctc_weight=1.0).load_state_dict(state)
     with pytest.raises(RuntimeError, match="encoder_ctc"):
         tiny_framewise_transducer().load_state_dict(state, strict=False)
+
+
+def test_a_plain_transducer_goes_on_with_the_full_sum():
+    framewise, full_sum = lstm_model(), tiny_model()
+    full_sum.load_state_dict(framewise.state_dict())
+    batch = aligned_batch()
+    alignment_nll = framewise.eval()(**batch)[0].item()
+    # one alignment is part of the sum over all
+    assert full_sum.eval()(**batch)[0].item() < alignment_nll
 
 
 def test_a_vocabulary_of_blank_alone_can_be_trained():

@@ -1,10 +1,10 @@
-"""Alignments as a data item, from statistics to a checkpoint, by the training command."""
+"""Alignments as a data item, from statistics to a checkpoint."""
 
-import kaldiio
 import numpy as np
 import pytest
 import soundfile
 import torch
+from omniio import kaldi
 
 from espnet_ext.files import read_lines
 from espnet_ext.tasks.asr import TransducerTask
@@ -50,7 +50,9 @@ def data(tmp_path):
     for name, lines in (("wav.scp", wavs), ("text", texts), ("numbers", numbers)):
         (tmp_path / name).write_text("\n".join(lines) + "\n")
     ark = f"{tmp_path}/alignment"
-    kaldiio.save_ark(f"{ark}.ark", vectors, scp=f"{ark}.scp")
+    with kaldi.WriteHelper(f"ark,scp:{ark}.ark,{ark}.scp") as writer:
+        for name, symbols in vectors.items():
+            writer[name] = symbols
     (tmp_path / "tokens").write_text("<blank>\na\nb\n<sos/eos>\n")
     (tmp_path / "train.yaml").write_text(CONFIG)
     return tmp_path
