@@ -15,10 +15,15 @@ def register() -> None:
 
     from espnet_ext.asr.attention_model import AttentionModel
     from espnet_ext.asr.ctc_model import CtcModel
+    from espnet_ext.asr.decoder.extended_transducer import ExtendedTransducerDecoder
     from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
     from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
+    from espnet_ext.asr.decoder.stateless_transducer import StatelessTransducerDecoder
     from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
+    from espnet_ext.asr.encoder.e_branchformer import FrontendEBranchformer
     from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
+    from espnet_ext.asr.framewise_model import FramewiseModel
+    from espnet_ext.asr.framewise_transducer_model import FramewiseTransducerModel
     from espnet_ext.asr.frontend.gammatone import GammatoneFrontend
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.specaug.masks_by_step import MasksByStep
@@ -39,11 +44,16 @@ def register() -> None:
         (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
         (asr.specaug_choices, "masks_by_step", MasksByStep),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
+        (asr.encoder_choices, "frontend_e_branchformer", FrontendEBranchformer),
         (asr.encoder_choices, "staged_conformer", StagedConformerEncoder),
+        (asr.decoder_choices, "extended_transducer", ExtendedTransducerDecoder),
         (asr.decoder_choices, "lstm_transducer", LstmTransducerDecoder),
         (asr.decoder_choices, "mlp_attention_lstm", MlpAttentionDecoder),
+        (asr.decoder_choices, "stateless_transducer", StatelessTransducerDecoder),
         (asr.model_choices, "attention_encoder_decoder", AttentionModel),
         (asr.model_choices, "ctc", CtcModel),
+        (asr.model_choices, "framewise", FramewiseModel),
+        (asr.model_choices, "framewise_transducer", FramewiseTransducerModel),
         (asr.model_choices, "full_sum_transducer", TransducerModel),
         (asr.preprocessor_choices, "bpe_sampling", SamplingPreprocessor),
         (asr.preprocessor_choices, "speed_perturbation", SamplingPreprocessor),

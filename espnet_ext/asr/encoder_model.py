@@ -14,6 +14,7 @@ from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.asr.weight_decay import WeightDecay
 from espnet_ext.asr.weight_decay import options_of as weight_decay_options
+from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.errors import AudioError
 from espnet_ext.layers.init import glorot_uniform_
 
@@ -69,6 +70,8 @@ class EncoderModel(ESPnetASRModel):
             nan: ``keep`` (a trainer skips the update) or ``zero`` (``orig``).
         transducer_start_epoch: The main loss, whatever it is, is computed from this
             1-based epoch on; before it, only CTC losses (experiments ``transdN``).
+        reproduction: Options of Reproduction: a loss by which the encoder output
+            predicts the encoder's input. None for none.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class EncoderModel(ESPnetASRModel):
         transducer_start_epoch: int = 1,
         l2: Optional[Dict] = None,
         nonfinite_loss: str = "keep",
+        reproduction: Optional[Dict] = None,
         **kwargs,
     ):
         if nonfinite_loss not in NONFINITE_LOSSES:
@@ -102,6 +106,14 @@ class EncoderModel(ESPnetASRModel):
         self.nonfinite_loss = nonfinite_loss
         self.epoch: Optional[int] = None
         self.transducer_start_epoch = transducer_start_epoch
+        self.reproduction = None
+        # of the pass that is going on: made by encode_features, taken by result
+        self._reproduction_term: Optional[torch.Tensor] = None
+        if reproduction is not None:
+            last = self.encoder if self.postencoder is None else self.postencoder
+            self.reproduction = Reproduction.of(
+                reproduction, last.output_size(), self.frontend, self.encoder
+            )
         self.ctc_heads = None
         if aux_ctc is not None:
             self.ctc_heads = self._heads(dict(aux_ctc))
@@ -212,6 +224,8 @@ class EncoderModel(ESPnetASRModel):
         Glorot uniform in each stage; a layer's auxiliary output is created with it.
         """
         stages = getattr(self.encoder, "stages", [])[:-1]
+        if not stages:  # nothing grows: one of ESPnet's own encoders, for example
+            return
         parameters = dict(self.named_parameters())
         for name, count in self.frame_parts().items():
             head = re.fullmatch(r"ctc_heads\.heads\.(\d+)\.weight", name)
@@ -268,6 +282,16 @@ class EncoderModel(ESPnetASRModel):
     ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
         """Encoder output [B, T, D], its lengths, and outputs of layers by number."""
         features, lengths = self.features(speech, speech_lengths, for_loss)
+        return self.encode_features(features, lengths, layers, for_loss)
+
+    def encode_features(
+        self,
+        features: torch.Tensor,
+        lengths: torch.Tensor,
+        layers: Sequence[int] = (),
+        for_loss: bool = False,
+    ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
+        """As ``encode_layers``, of what ``features`` returns."""
         outputs: LayerOutputs = []
         if layers:
             (frames_BTD, outputs), lengths_B, _ = self.encoder(
@@ -277,6 +301,9 @@ class EncoderModel(ESPnetASRModel):
             frames_BTD, lengths_B, _ = self.encoder(features, lengths)
         if self.postencoder is not None:
             frames_BTD, lengths_B = self.postencoder(frames_BTD, lengths_B)
+        if for_loss and self.reproduction is not None:
+            cost_B = self.reproduction(frames_BTD, features, lengths)
+            self._reproduction_term = cost_B.sum()
         return frames_BTD, lengths_B, outputs
 
     def encode_frames(
@@ -318,6 +345,10 @@ class EncoderModel(ESPnetASRModel):
         self, terms: List[torch.Tensor], stats: Dict, batch: int
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
         """What ``forward`` returns, of losses summed over ``batch`` sequences."""
+        if self._reproduction_term is not None:
+            stats["loss_reproduction"] = self._reproduction_term.detach() / batch
+            terms = [*terms, self.reproduction.weight * self._reproduction_term]
+            self._reproduction_term = None
         total = sum(terms)
         stats["loss"] = total.detach() / batch
         loss = total / batch if self.loss_reduction == "mean" else total

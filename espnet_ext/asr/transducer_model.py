@@ -12,11 +12,18 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from espnet_ext.asr.encoder_model import EncoderModel, smoothing_schedule
-from espnet_ext.asr.loss import factorised_loss, full_sum_loss, get_topology
+from espnet_ext.asr.loss import (
+    factorised_loss,
+    full_sum_loss,
+    get_topology,
+    softmax_loss,
+)
 from espnet_ext.asr.loss.node_gradient import GradientOptions
 from espnet_ext.asr.search.greedy import greedy_search
+from espnet_ext.asr.search.rnnt import rnnt_greedy
 
 LOSS_BACKENDS = ("fused", "torch")
+GREEDY = {"rna": greedy_search, "rnnt": rnnt_greedy}
 
 
 class TransducerModel(EncoderModel):
@@ -27,6 +34,8 @@ class TransducerModel(EncoderModel):
         label_smoothing: Options of SmoothingSchedule; ``type`` (``ls``, ``lsx``,
             ``lsxx``) may stand for its ``over`` and ``scale`` for ``amount``. None for
             no smoothing.
+        topology: ``rna`` (each label takes a frame, original) or ``rnnt`` (labels take
+            none, a blank ends each frame).
         fastemit: lambda of FastEmit, see GradientOptions.
         loss_backend: ``fused``, which never stores the scores of the lattice, or
             ``torch``, which does. The numbers are the same but for rounding, and with
@@ -48,11 +57,19 @@ class TransducerModel(EncoderModel):
         label_smoothing: Optional[Dict] = None,
         fastemit: float = 0.0,
         loss_backend: str = "fused",
+        topology: str = "rna",
         **kwargs,
     ):
         if loss_backend not in LOSS_BACKENDS:
             raise ValueError(
                 f"loss_backend {loss_backend!r}: expected one of {LOSS_BACKENDS}"
+            )
+        if topology not in GREEDY:
+            raise ValueError(f"topology {topology!r}: expected one of {tuple(GREEDY)}")
+        if decoder.frame_dependent:
+            raise ValueError(
+                f"{type(decoder).__name__} depends on frames and blanks, so there is "
+                "no full sum over alignments: expected model framewise_transducer"
             )
         # joint_network=None keeps ESPnet from importing warprnnt_pytorch; for the same
         # reason the flag that selects transducer search is set afterwards. The base
@@ -75,6 +92,7 @@ class TransducerModel(EncoderModel):
             )
         self.fastemit = fastemit
         self.loss_backend = loss_backend
+        self.topology = topology
         self.initialise_frame_weights()
 
     @property
@@ -158,7 +176,7 @@ class TransducerModel(EncoderModel):
         if self.main_loss_is_active():
             am_BTR = self.joint_network.project_frames(frames_BTD, lengths_B)
             nll_B = self.transducer_nll(am_BTR, lengths_B, labels_BL, text_lengths)
-            possible_B = get_topology("rna").feasible(lengths_B, text_lengths)
+            possible_B = get_topology(self.topology).feasible(lengths_B, text_lengths)
             possible_B = possible_B.to(nll_B.device)
             self.log_impossible(possible_B, kwargs.get("utt_id"))
             nll = self.counted(nll_B[possible_B]).sum()
@@ -185,19 +203,25 @@ class TransducerModel(EncoderModel):
         lengths = frame_lens_B, label_lens_B
         if getattr(self.joint_network, "blank_column", None) == "misplaced":
             lattice = self.joint_network(am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1))
-            return full_sum_loss(lattice, labels_BL, *lengths)
+            return full_sum_loss(lattice, labels_BL, *lengths, self.topology)
         # upstream checks configurations with blank alone, which have no labels
         if self.loss_backend == "fused" and self.decoder.vocab_size > 1:
             joint = self.joint_network.fused(am_BTR, lm_BSR, options)
-            return full_sum_loss(joint, labels_BL, *lengths)
+            return full_sum_loss(joint, labels_BL, *lengths, self.topology)
         logits, emission = self.joint_network.logits(
             am_BTR.unsqueeze(2), lm_BSR.unsqueeze(1)
         )
+        if emission is None:
+            return softmax_loss(
+                logits, labels_BL, *lengths, self.topology, options=options
+            )
         if logits.size(-1) == 0:
             logits = torch.nn.functional.pad(logits, (0, 1))
         # the label axis has no blank: id 1 is its first entry
         labels_BL = (labels_BL - 1).clamp(min=0)
-        return factorised_loss(logits, emission, labels_BL, *lengths, options=options)
+        return factorised_loss(
+            logits, emission, labels_BL, *lengths, self.topology, options=options
+        )
 
     def gradient_options(self) -> GradientOptions:
         """Label smoothing of this epoch and growing stage, and FastEmit."""
@@ -205,7 +229,7 @@ class TransducerModel(EncoderModel):
         return GradientOptions(smoothing=smoothing, fastemit=self.fastemit)
 
     def _token_error_rate(self, am_BTR, frame_lens_B, labels_BL, label_lens_B):
-        results = greedy_search(self.decoder, am_BTR, frame_lens_B)
+        results = GREEDY[self.topology](self.decoder, am_BTR, frame_lens_B)
         errors, count = 0, 0
         for result, labels, length in zip(
             results, labels_BL.tolist(), label_lens_B.tolist()

@@ -10,16 +10,25 @@ from espnet2.asr.transducer.beam_search_transducer import Hypothesis
 from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
+from espnet_ext.asr.framewise_model import FramewiseModel
+from espnet_ext.asr.framewise_transducer_model import FramewiseTransducerModel
 from espnet_ext.asr.search.attention import AttentionSearch
 from espnet_ext.asr.search.beam import BeamEntry
 from espnet_ext.asr.search.ctc import CtcPrefixSearch, FramewiseDecoder
+from espnet_ext.asr.search.rnnt import RnntSearch
 from espnet_ext.asr.search.time_sync import TimeSyncSearch
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import OptionError
 
 Beams = List[List[BeamEntry]]
 Scorers = Sequence[Tuple[Any, float]]
-OUR_MODELS = ("attention_encoder_decoder", "ctc", "full_sum_transducer")
+OUR_MODELS = (
+    "attention_encoder_decoder",
+    "ctc",
+    "framewise",
+    "framewise_transducer",
+    "full_sum_transducer",
+)
 
 
 @dataclasses.dataclass
@@ -103,7 +112,10 @@ def build_search(
     """
     options = dict(config)
     try:
-        if isinstance(model, TransducerModel):
+        if getattr(model, "topology", "rna") == "rnnt":
+            search = RnntSearch(model.decoder, beam_size, scorers=scorers, **options)
+            return SearchAdapter(search, model.blank_id, by_frames=False)
+        if isinstance(model, (TransducerModel, FramewiseTransducerModel)):
             if options.get("recombine_by") == "text":
                 options.setdefault("token_list", model.token_list)
             search = TimeSyncSearch(
@@ -111,7 +123,11 @@ def build_search(
             )
             return SearchAdapter(search, model.blank_id)
         if isinstance(model, CtcModel):
-            return _ctc(model, beam_size, scorers, **options)
+            scores = model.ctc.log_softmax
+            return _symbols(model, scores, beam_size, scorers, **options)
+        if isinstance(model, FramewiseModel):
+            scores = model.symbol_scores
+            return _symbols(model, scores, beam_size, scorers, **options)
         if isinstance(model, AttentionModel):
             if not isinstance(model.decoder, MlpAttentionDecoder):
                 return None
@@ -130,13 +146,13 @@ def build_search(
     return None
 
 
-def _ctc(model, beam_size: int, scorers: Scorers, collapse: bool = True):
+def _symbols(model, scores, beam_size: int, scorers: Scorers, collapse: bool = True):
     prefix: Callable[..., Beams] = CtcPrefixSearch(beam_size, scorers)
     if not collapse:
         decoder = FramewiseDecoder(model.vocab_size)
         prefix = TimeSyncSearch(decoder, beam_size, "none", scorers=scorers)
 
     def search(frames_BTD: torch.Tensor, lengths_B: torch.Tensor) -> Beams:
-        return prefix(model.ctc.log_softmax(frames_BTD), lengths_B)
+        return prefix(scores(frames_BTD), lengths_B)
 
     return SearchAdapter(search, model.blank_id, by_frames=not collapse, ends=True)

@@ -6,7 +6,7 @@ task as target, so unpickling that target in the worker registers them there as 
 
 import argparse
 import inspect
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -106,6 +106,13 @@ class TransducerTask(ASRTask):
             default={},
             help="Order, batches and control of the original's training",
         )
+
+    @classmethod
+    def optional_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> Tuple[str, ...]:
+        """ASRTask's, and the alignments that framewise models are trained on."""
+        return (*super().optional_data_names(train, inference), "alignment")
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:

@@ -5,12 +5,16 @@
                   64, time stride 3; no activations (``convwei``)
     swish_conv    3x3 to 32, pooling 2 over features; 3x3 to 64; 3x3 to 64, time stride
                   2; 3x3 to 32, time stride 3; swish (``old_moh_hybrid_conformer``)
+    vgg           3x3 to 32, pooling 2 over features; 3x3 to 64 and 3x3 to 64, time
+                  stride 2 each; swish: time is reduced by 4 (framewise VGG-Conformer)
     blstm         BLSTM layers, max-pooling over time after each (``blstmf*``)
     conv_blstm    two 3x3 convolutions with pooling 2 over features in front of that
                   (``cnnblstmf``, ``cnnblstmf2``)
 
 With 40 features the outputs have 448, 1280, 640, 1024 and 1024 dimensions. The
-numbers of channels are an option of all but blstm.
+numbers of channels are an option of all but blstm, the time strides of those that have
+convolutions only: ``time_strides`` [1, 1, 3, 1] with swish_conv reduces time by 3. The
+reference tells layers and strides of vgg, but not its activation.
 All paddings are TensorFlow's SAME; padded frames are seen as they are, unless
 ``hide_padding``.
 
@@ -62,8 +66,16 @@ CONV_LAYERS: Dict[str, Sequence[Conv2dLayer]] = {
         Conv2dLayer(64, time_stride=2),
         Conv2dLayer(32, time_stride=3),
     ),
+    "vgg": (
+        Conv2dLayer(32, feature_pooling=2),
+        Conv2dLayer(64, time_stride=2),
+        Conv2dLayer(64, time_stride=2),
+    ),
 }
-CONV_ACTIVATIONS = {"conv": "relu", "strided_conv": None, "swish_conv": "swish"}
+CONV_ACTIVATIONS = {
+    **{"conv": "relu", "strided_conv": None},
+    **dict.fromkeys(("swish_conv", "vgg"), "swish"),
+}
 BLSTM_TYPES = ("blstm", "conv_blstm")
 TYPES = (*CONV_LAYERS, *BLSTM_TYPES)
 
@@ -238,6 +250,8 @@ def build_frontend(
     allowed = ["conv_channels"] if name != "blstm" else []
     if name in BLSTM_TYPES:
         allowed += ["hidden_size", "time_pooling", "dropout"]
+    else:
+        allowed += ["time_strides"]
     if name == "conv_blstm":
         allowed += ["conv_feature_pooling"]
         options.setdefault("conv_channels", (32, 32))
@@ -252,11 +266,15 @@ def build_frontend(
         options = {**common, "growing": growing, **options}
         return BlstmFrontend(input_size, hide_padding=hide_padding, **options)
     layers = list(CONV_LAYERS[name])
-    channels = options.get("conv_channels", [layer.channels for layer in layers])
-    if len(channels) != len(layers):
-        raise ValueError(
-            f"frontend {name}: conv_channels {list(channels)}, expected "
-            f"{len(layers)} numbers"
-        )
-    layers = [layer._replace(channels=c) for layer, c in zip(layers, channels)]
+    for option, field in (
+        ("conv_channels", "channels"),
+        ("time_strides", "time_stride"),
+    ):
+        values = options.get(option, [getattr(layer, field) for layer in layers])
+        if len(values) != len(layers):
+            raise ValueError(
+                f"frontend {name}: {option} {list(values)}, expected {len(layers)} "
+                "numbers"
+            )
+        layers = [x._replace(**{field: value}) for x, value in zip(layers, values)]
     return ConvFrontend(input_size, layers, CONV_ACTIVATIONS[name], hide_padding)

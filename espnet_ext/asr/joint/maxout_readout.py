@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.asr.loss import FusedJointLoss, GradientOptions
+from espnet_ext.asr.loss.node_gradient import EMISSIONS
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.init import glorot_uniform_, init_linear_
 
@@ -48,6 +49,7 @@ class MaxoutReadout(torch.nn.Module):
         readout_matrix: ``separate`` matrices for frames and prediction network, or a
             ``single`` one (``orig``): it is drawn, and grows with a BLSTM encoder, as
             one. It is stored as two all the same.
+        emission: ``sigmoid`` (original), or one ``softmax`` over blank and labels.
         blank_column: ``matching``, or ``misplaced`` (``orig`` without
             ``fixsepblanklast``): the probability of blank and that of the last token
             change places, because blank was counted as the first and as the last one.
@@ -66,11 +68,13 @@ class MaxoutReadout(torch.nn.Module):
         dropout_mask: str = "shared",
         readout_matrix: str = "separate",
         blank_column: str = "matching",
+        emission: str = "sigmoid",
     ):
         super().__init__()
         for name, value, allowed in (
             ("readout_matrix", readout_matrix, READOUT_MATRICES),
             ("blank_column", blank_column, BLANK_COLUMNS),
+            ("emission", emission, EMISSIONS),
         ):
             if value not in allowed:
                 raise ValueError(f"{name} {value!r}: expected one of {allowed}")
@@ -96,9 +100,13 @@ class MaxoutReadout(torch.nn.Module):
                 glorot_uniform_(part.weight, inputs, readout_size)
         self.blank_column = blank_column
         self.frame_size: Optional[int] = None  # see use_frame_size
-        self.label_output = torch.nn.Linear(readout_size // 2, vocab_size - 1)
+        self.emission = emission
+        outputs = vocab_size - (emission == "sigmoid")
+        self.label_output = torch.nn.Linear(readout_size // 2, outputs)
         init_linear_(self.label_output)
-        self.emission_output = init_linear_(torch.nn.Linear(readout_size // 2, 1))
+        self.emission_output = None
+        if emission == "sigmoid":
+            self.emission_output = init_linear_(torch.nn.Linear(readout_size // 2, 1))
         self.am_dropout = FeatureDropout(input_dropout, dropout_mask)
         self.lm_dropout = FeatureDropout(input_dropout, dropout_mask)
         self.label_dropout = FeatureDropout(label_dropout, dropout_mask)
@@ -170,13 +178,16 @@ class MaxoutReadout(torch.nn.Module):
 
     def logits(
         self, am: torch.Tensor, lm: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
         """Label logits [..., V - 1] and emission logit [...] of projected inputs.
 
-        The two inputs are broadcast: [B, T, 1, R] with [B, 1, S, R] gives the lattice.
+        With one softmax the logits [..., V] of all symbols, and None. The two inputs
+        are broadcast: [B, T, 1, R] with [B, 1, S, R] gives the lattice.
         """
         readout = maxout(am + lm)
         label_logits = self.label_output(self.label_dropout(readout))
+        if self.emission_output is None:
+            return label_logits, None
         return label_logits, self.emission_output(readout).squeeze(-1)
 
     def fused(
@@ -184,13 +195,16 @@ class MaxoutReadout(torch.nn.Module):
     ) -> FusedJointLoss:
         """The same lattice for ``full_sum_loss``, never stored; see FusedJointLoss."""
         dropout = self.label_dropout
-        layers = self.label_output, self.emission_output
+        layers = [self.label_output]
+        if self.emission_output is not None:
+            layers.append(self.emission_output)
         return FusedJointLoss(
             am_BTR,
             lm_BSR,
             *(x for layer in layers for x in (layer.weight, layer.bias)),
             label_dropout=dropout.rate if self.training else 0.0,
             dropout_mask=dropout.mask,
+            emission=self.emission,
             options=options,
         )
 
@@ -203,6 +217,8 @@ class MaxoutReadout(torch.nn.Module):
         that changes nothing on normalised log-probabilities.
         """
         label_logits, emission = self.logits(am, lm)
+        if emission is None:
+            return label_logits.log_softmax(-1)
         labels = F.logsigmoid(emission).unsqueeze(-1) + label_logits.log_softmax(-1)
         blank = F.logsigmoid(-emission).unsqueeze(-1)
         if self.blank_column == "misplaced":

@@ -20,7 +20,9 @@ class ReadoutStep:
     """
 
     def __init__(self, joint):
-        outputs = joint.emission_output, joint.label_output
+        self.has_emission = joint.emission_output is not None
+        outputs = [joint.emission_output] if self.has_emission else []
+        outputs.append(joint.label_output)
         self.output = RowProduct(
             torch.cat([layer.weight for layer in outputs]),
             torch.cat([layer.bias for layer in outputs]),
@@ -34,6 +36,8 @@ class ReadoutStep:
         lm_BKR = lm_NR.view(frames_BR.size(0), -1, size)
         pairs = (lm_BKR + frames_BR.unsqueeze(1)).view(-1, size // 2, 2)
         scores_NV = self.output(torch.maximum(pairs[..., 0], pairs[..., 1]))
+        if not self.has_emission:
+            return scores_NV.log_softmax(1)
         emission_N = scores_NV[:, 0].clone()
         scores_NV[:, 0] = float("-inf")  # the softmax is over labels
         scores_NV = scores_NV.log_softmax(1)

@@ -109,6 +109,14 @@ def label_unit(ids: torch.Tensor, blank: int) -> torch.Tensor:
     return torch.where(ids == blank, -1, ids - (ids > blank).long())
 
 
+def symbol_log_probs(
+    label_logits: torch.Tensor, emission: torch.Tensor
+) -> torch.Tensor:
+    """Log-probabilities [..., V], blank first, of [..., V - 1] and [...]."""
+    labels = F.logsigmoid(emission).unsqueeze(-1) + label_logits.log_softmax(-1)
+    return torch.cat([F.logsigmoid(-emission).unsqueeze(-1), labels], dim=-1)
+
+
 def factorised_loss(
     label_logits: torch.Tensor,
     emission: torch.Tensor,
