@@ -254,7 +254,10 @@ def build_frontend(
         options = {"dropout": dropout, "dropout_mask": dropout_mask, **options}
         return BlstmFrontend(input_size, hide_padding=hide_padding, **options)
     layers = list(CONV_LAYERS[name])
-    for option, field in (("conv_channels", "channels"), ("time_strides", "time_stride")):
+    for option, field in (
+        ("conv_channels", "channels"),
+        ("time_strides", "time_stride"),
+    ):
         values = options.get(option, [getattr(layer, field) for layer in layers])
         if len(values) != len(layers):
             raise ValueError(
