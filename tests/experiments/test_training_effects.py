@@ -54,7 +54,7 @@ def others():
 def configurations(switch):
     """Resolved with a switch and without it.
 
-    Where the shortest name with the switch has its value anyway, that of a later regime.
+    Where the shortest name with the switch has that value anyway, of a later regime.
     """
     on = resolve(example(switch), conf=CONF)
     if switch.id in VALUE_OF_CONFORMER:
