@@ -2,7 +2,7 @@
 
 # Dimensions: B batch, T encoder frames, S label positions, K beam, V vocabulary
 import re
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from espnet_ext.interop.comparison import (
     Comparison,
     relative_error,
 )
+from espnet_ext.interop.gates import fit_gate
 from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays, apply_rules, parameters_of
@@ -266,16 +267,33 @@ def _compare_gradients(reference: ReferenceModel, arrays: Arrays):
         )
 
 
+def _with_fitting_gate(
+    reference: ReferenceModel, arrays: Arrays, prefixes: Sequence[str]
+) -> Iterator[Comparison]:
+    """Comparisons of batches with the gate that the file's first one had, see gates."""
+
+    def error() -> float:
+        return next(
+            comparison.error
+            for comparison in compare_losses(reference, arrays, prefixes[0])
+            if comparison.name.endswith("encoder output")
+        )
+
+    gate = fit_gate(reference.model, error)
+    for prefix in prefixes:
+        for comparison in compare_losses(reference, arrays, prefix):
+            yield comparison._replace(name=f"{comparison.name}{gate}")
+
+
 def compare_batch(file: ParityFile) -> Iterator[Comparison]:
     """The batch of the file in evaluation mode."""
-    yield from compare_losses(file.reference(), file.arrays)
+    yield from _with_fitting_gate(file.reference(), file.arrays, [""])
 
 
 def compare_training(file: ParityFile) -> Iterator[Comparison]:
     """Batches of the file in training mode (chunking), all dropouts zero."""
     reference = file.reference()
     disable_dropout(reference.model.train())
-    inputs = [name for name in file.arrays if name.endswith(":in:data")]
-    for name in sorted(inputs):
-        prefix = name.removesuffix("in:data")
-        yield from compare_losses(reference, file.arrays, prefix)
+    inputs = sorted(name for name in file.arrays if name.endswith(":in:data"))
+    prefixes = [name.removesuffix("in:data") for name in inputs]
+    yield from _with_fitting_gate(reference, file.arrays, prefixes)

@@ -15,6 +15,7 @@ from espnet_ext.asr.search.attention import AttentionSearch
 from espnet_ext.asr.search.beam import BeamEntry
 from espnet_ext.asr.search.time_sync import TimeSyncSearch
 from espnet_ext.interop.comparison import VALUE_LIMIT, Comparison, relative_error
+from espnet_ext.interop.gates import fit_gate
 from espnet_ext.interop.parity_file import ParityFile
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays
@@ -101,16 +102,21 @@ def _compare_lengths(name, entries, lengths_K, reference) -> Iterator[Comparison
     yield Comparison(f"{name} lengths", relative_error(ours, lengths_K), 0.0)
 
 
+def _frame_error(arrays: Arrays, model, name: str) -> float:
+    single = re.match(r"single(\d+):", name)
+    row = int(single.group(1)) if single else -1
+    frames = model.encode_frames(*_inputs(arrays, row))[0].numpy()
+    return relative_error(frames[0] if single else frames, arrays[name])
+
+
 def _compare_frames(file: ParityFile, model) -> Iterator[Comparison]:
     """Encoder outputs, those of padded frames as well."""
     arrays = file.arrays
-    for name in sorted(n for n in arrays if n.endswith("out:encoder")):
-        single = re.match(r"single(\d+):", name)
-        row = int(single.group(1)) if single else -1
-        data, data_lens = _inputs(arrays, row)
-        frames = model.encode_frames(data, data_lens)[0].numpy()
-        ours = frames[0] if single else frames
-        yield Comparison(name, relative_error(ours, arrays[name]), VALUE_LIMIT)
+    names = sorted(n for n in arrays if n.endswith("out:encoder"))
+    gate = fit_gate(model, lambda: _frame_error(arrays, model, names[0]))
+    for name in names:
+        error = _frame_error(arrays, model, name)
+        yield Comparison(f"{name}{gate}", error, VALUE_LIMIT)
 
 
 def _inputs(arrays: Arrays, row: int):
@@ -128,9 +134,8 @@ def compare_beams(file: ParityFile) -> Iterator[Comparison]:
 
     ``singleB`` arrays are utterances alone; the others one padded batch. Dead entries
     are compared in number only. The symbol of the extra step on a padded frame is not
-    in the file. Attention models are searched from the file's own encoder output: that
-    of recog_att is not what its parameters give (att_conformer_e15 has the same encoder
-    parameters and input, and another output, which ours equals).
+    in the file. The gate of a Conformer's convolutions is that of the file, see
+    ``gates``.
     """
     arrays, reference = file.arrays, file.reference()
     model = reference.model
@@ -138,9 +143,6 @@ def compare_beams(file: ParityFile) -> Iterator[Comparison]:
     yield from _compare_frames(file, model)
     for beams in beams_of(arrays):
         frames, lengths = model.encode(*_inputs(arrays, beams.row))
-        if attention:
-            name = "out:encoder" if beams.row < 0 else f"single{beams.row}:out:encoder"
-            frames = torch.from_numpy(arrays[name]).view(frames.shape)
         found = _search(reference, arrays, beams)(frames, lengths)
         labels, scores = (arrays[f"{beams.prefix}:{x}"] for x in ("labels", "scores"))
         if beams.row >= 0:

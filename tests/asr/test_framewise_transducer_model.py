@@ -164,7 +164,7 @@ def test_training_finds_the_labels_again_and_searches_agree():
     model = tiny_framewise_transducer(encoder_ctc_weight=0.1)
     batch = aligned_batch()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
-    for _ in range(120):
+    for _ in range(250):
         optimizer.zero_grad()
         model(**batch)[0].backward()
         optimizer.step()

@@ -39,8 +39,6 @@ EXPERIMENTS = {
     "traj_start": "start",
 }
 NOT_EQUAL = {
-    "chunk_train_50a": "encoder output differs, cause not found",
-    "recog_att": "its encoder output is not that of its parameters, see test_beams",
     "ctc_conformer_e15": "ctc_4 contradicts the file's own arrays, see test_conformer",
 }
 

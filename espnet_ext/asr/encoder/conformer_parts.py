@@ -136,6 +136,16 @@ class SqueezeExcitation(torch.nn.Module):
         return x_BTD * factors_BD.unsqueeze(1)
 
 
+def second_half_gate(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """b sigmoid(b) for [a, b]: the second half gates itself, the first has no effect.
+
+    What some graphs of the original computed in the place of GLU's a sigmoid(b); found
+    in ``parity/chunk_train_50a.npz`` and ``parity/recog_att.npz``. No configuration
+    chooses it: it serves the comparison with such files.
+    """
+    return F.silu(x.chunk(2, dim)[1])
+
+
 class ConvolutionModule(torch.nn.Module):
     """Linear to 2D, GLU, depthwise convolution, norm, swish, Linear.
 
@@ -165,6 +175,7 @@ class ConvolutionModule(torch.nn.Module):
             raise ValueError(f"conv_norm {norm!r}: expected one of {CONV_NORMS}")
         model = Axis("model", size)
         self.hide_padding = hide_padding
+        self.gate = F.glu
         both = Axis("model", 2 * size, 2)
         self.pointwise_in = GrowingLinear(model, both, init=init)
         self.depthwise = DepthwiseConvolution(model, kernel_size)
@@ -182,7 +193,7 @@ class ConvolutionModule(torch.nn.Module):
         self, x_BTD: torch.Tensor, lengths_B: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         """[B, T, D] to [B, T, D]."""
-        x_BTD = F.glu(self.pointwise_in(x_BTD), dim=2)
+        x_BTD = self.gate(self.pointwise_in(x_BTD), dim=2)
         if self.hide_padding:
             x_BTD = zero_padding(x_BTD, lengths_B)
         x_BDT = self.depthwise(x_BTD.transpose(1, 2))
