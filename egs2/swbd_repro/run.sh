@@ -2,7 +2,7 @@
 # Switchboard transducers: settings of this recipe, then the stages of asr.sh in Python.
 # ./run.sh trains and scores the demo; ./run.sh --help lists all options. Yours come
 # after these settings and win, for example with the LDC releases named in db.sh:
-#   ./run.sh --corpus ldc --asr_config conf/train_start.yaml --nbpe 1000 \
+#   ./run.sh --corpus ldc --exp start --nbpe 1000 \
 #     --bpemode subword_nmt --max_wav_duration 20 --speed_perturb_factors "" --ngpu 1
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"

@@ -41,8 +41,8 @@ def test_results_on_ldc_data_have_a_register_of_their_own(tmp_path):
 
 
 def test_a_result_is_registered_under_the_experiments_name():
-    by_file = context("--corpus", "ldc", "--asr_config", "conf/train_start.yaml")
-    assert experiment_name(by_file) == "train_start"
+    by_file = context("--corpus", "ldc", "--asr_config", "conf/train_demo.yaml")
+    assert experiment_name(by_file) == "train_demo"
     assert experiment_name(context("--corpus", "ldc", "--exp", "start")) == "start"
 
 
