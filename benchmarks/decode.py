@@ -5,7 +5,8 @@
 Search rows: one transducer of ESPnet's parts (LSTM 512, joint 500, 1031 outputs), 167
 frames of 60 ms, no encoder. Ours searches a batch, the others one utterance after the
 other, as they only can. Different searches visit different hypotheses on random
-weights, so that the rows compare speed only. Rows ``whole`` begin with audio.
+weights, so that the rows compare speed only. Rows ``whole`` begin with audio: noise, or
+the files below ``--audio`` (``make demo`` makes egs2/swbd_repro/dump/raw/audio/rt03s).
 """
 
 import argparse
@@ -85,21 +86,24 @@ def search_rows(threads: int, repeats: int, slow: bool) -> List[Dict[str, Any]]:
     return rows
 
 
-def whole_rows(threads: int, repeats: int, slow: bool) -> List[Dict[str, Any]]:
-    """Audio to labels, with the encoder."""
+def whole_rows(
+    threads: int, repeats: int, slow: bool, folder: Optional[Path]
+) -> List[Dict[str, Any]]:
+    """Audio to labels, with the encoder: of the files in a folder, or noise."""
     import torch
 
     from benchmarks import decode_cases as cases
 
     torch.set_num_threads(threads)
     model, audio = cases.whole_model(str(CONFIG))
+    audio = cases.read_audio(folder) if folder else audio
     audio_s = sum(x.size(1) for x in audio) / cases.RATE_HZ
     rows = []
     for name, run in cases.whole_decodes(model, audio, BEAM).items():
         if name in SLOW and not slow:
             continue
         seconds = seconds_of(run, 1 if name in SLOW else repeats, name not in SLOW)
-        batch = len(audio) if name == "ours" else 1
+        batch = min(len(audio), BATCH) if name == "ours" else 1
         rows.append(row(f"whole {name}", batch, BEAM, threads, seconds / audio_s))
     return rows
 
@@ -152,8 +156,9 @@ def benchmark(args: argparse.Namespace) -> int:
     rows: List[Dict[str, Any]] = []
     for number in threads:
         slow = number == threads[0] and not args.quick
-        rows += search_rows(number, args.repeats, slow)
-        rows += whole_rows(number, args.repeats, slow)
+        if args.only != "whole":
+            rows += search_rows(number, args.repeats, slow)
+        rows += whole_rows(number, args.repeats, slow, args.audio)
     gpu = {"name": "ours on a GPU, captured", "batch": 64, "beam": BEAM, "rtf": None}
     reason = "no GPU" if not torch.cuda.is_available() else "no entry yet"
     rows.append({**gpu, "threads": None, "note": f"not run: {reason}"})
@@ -168,7 +173,7 @@ def benchmark(args: argparse.Namespace) -> int:
         "weights": f"random; output times {cases.PEAKY}, embedding times "
         f"{cases.EMBEDDING}, bias of blank for {cases.LABELS_PER_FRAME} labels a frame",
         "rtf": f"shortest of {args.repeats} runs, wall time over audio time",
-        "whole": f"{CONFIG.name}, 500 outputs, {2 * sum(cases.AUDIO_S)} s of noise",
+        "whole": f"{CONFIG.name}, 500 outputs, {what_is_decoded(args.audio)}",
         "matrix products of ours": "those of the same search alone",
     }
     goals = ratios(rows)
@@ -182,12 +187,25 @@ def benchmark(args: argparse.Namespace) -> int:
     return 0
 
 
+def what_is_decoded(folder: Optional[Path]) -> str:
+    """The audio of the whole rows, in words."""
+    from benchmarks import decode_cases as cases
+
+    if folder is None:
+        return f"{2 * sum(cases.AUDIO_S)} s of noise"
+    audio = cases.read_audio(folder)
+    seconds = sum(x.size(1) for x in audio) / cases.RATE_HZ
+    return f"{len(audio)} utterances of {folder.name}, {seconds:.1f} s"
+
+
 def get_parser() -> argparse.ArgumentParser:
     """Options of the benchmark."""
     parser = argparse.ArgumentParser(description="Real-time factors of searches.")
     parser.add_argument("--json", type=Path, required=True, help="results go here")
     parser.add_argument("--threads", default="1 2", help="numbers of CPU threads")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each")
+    parser.add_argument("--audio", type=Path, help="folder of .flac files to decode")
+    parser.add_argument("--only", choices=("all", "whole"), default="all")
     parser.add_argument("--quick", action="store_true", help="without the slow peers")
     return parser
 

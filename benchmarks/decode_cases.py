@@ -8,8 +8,10 @@ labels a frame as speech does.
 
 # Dimensions: B batch, T frames, D encoder, V vocabulary with blank
 import argparse
+from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Tuple
 
+import soundfile
 import torch
 import yaml
 from espnet2.asr.decoder.transducer_decoder import TransducerDecoder
@@ -21,9 +23,11 @@ from espnet_ext.asr.search import products
 from espnet_ext.asr.search.greedy import greedy_search
 from espnet_ext.asr.search.stock_decoder import StockTransducer
 from espnet_ext.asr.search.time_sync import TimeSyncSearch
+from espnet_ext.errors import MissingInputError
 
 SIZES = {"vocabulary": 1031, "encoder": 384, "lstm": 512, "joint": 500}
 FRAMES, FRAME_S = 167, 0.06
+BATCH = 16  # utterances of one search
 LABELS_PER_FRAME = 0.22
 PEAKY, EMBEDDING = 8.0, 3.0
 RATE_HZ, AUDIO_S = 8000, (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0)
@@ -169,8 +173,21 @@ def whole_model(config: str, vocabulary: int = 500):
     return model, audio
 
 
+def read_audio(folder: Path) -> List[torch.Tensor]:
+    """All .flac files below a folder, each [1, samples], longest last.
+
+    Raises:
+        MissingInputError: There are none.
+    """
+    files = sorted(Path(folder).rglob("*.flac"))
+    if not files:
+        raise MissingInputError("no .flac files", where=folder)
+    audio = [soundfile.read(file, dtype="float32")[0] for file in files]
+    return [torch.from_numpy(x)[None] for x in sorted(audio, key=len)]
+
+
 def whole_decodes(model, audio, beam: int) -> Dict[str, Callable[[], object]]:
-    """Audio to labels: ESPnet one by one, and ours with one search for all."""
+    """Audio to labels: ESPnet one by one, and ours with one search for 16."""
 
     def encoded():
         return [model.encode(x, torch.tensor([x.size(1)]))[0][0] for x in audio]
@@ -184,10 +201,13 @@ def whole_decodes(model, audio, beam: int) -> Dict[str, Callable[[], object]]:
     search = TimeSyncSearch(decoder, beam)
 
     def with_ours():
-        frames = encoded()
-        lengths = torch.tensor([len(x) for x in frames])
-        padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
-        return search(decoder.project_frames(padded), lengths)
+        every, found = encoded(), []
+        for begin in range(0, len(every), BATCH):
+            frames = every[begin : begin + BATCH]
+            lengths = torch.tensor([len(x) for x in frames])
+            padded = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True)
+            found += search(decoder.project_frames(padded), lengths)
+        return found
 
     return {
         "encoder": encoded,
