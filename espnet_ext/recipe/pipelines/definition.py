@@ -27,7 +27,7 @@ from espnet_ext.names import nearest
 FOLDER = "pipelines"
 TOP_KEYS = ("base", "note", "stages", "loop")
 TRAIN_KEYS = (
-    *("config", "set", "alignment", "init", "part", "init_weights"),
+    *("config", "set", "alignment", "init", "part", "exclude", "init_weights"),
     *("weights", "inference_config"),
 )
 ALIGN_KEYS = ("align", "weights", "method", "output", "topology", "prior_scale")
@@ -48,6 +48,7 @@ class PipelineStage:
             ``--alignment_dir``.
         init: Stage whose weights training starts from.
         part: Only this part of them, for example ``encoder``.
+        exclude: Parts that are not taken over, separated by commas.
         init_weights: File of these weights; empty: the best ones.
         align: Stage whose model aligns; empty: this stage trains.
         weights: File of the weights that decode or align; empty: the best ones.
@@ -62,6 +63,7 @@ class PipelineStage:
     alignment: str = ""
     init: str = ""
     part: str = ""
+    exclude: str = ""
     init_weights: str = ""
     align: str = ""
     weights: str = ""
@@ -285,7 +287,7 @@ def _linked(stage: PipelineStage, before: Sequence[PipelineStage]) -> PipelineSt
                     else None if fitting else f"put a stage that {what} before it"
                 ),
             )
-    for key in ("part", "init_weights"):
+    for key in ("part", "exclude", "init_weights"):
         if getattr(stage, key) and not stage.init:
             raise OptionError(f"stage {stage.name}: {key} without init", where=stage.where)
     return dataclasses.replace(stage, **found)

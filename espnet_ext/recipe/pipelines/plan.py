@@ -137,7 +137,8 @@ def _initial(stage: PipelineStage, source: Context) -> str:
     """What ``--init_param`` is given."""
     weights = stage.init_weights or source.options.inference_asr_model
     file = str(source.layout.asr_exp / weights)
-    return f"{file}:{stage.part}:{stage.part}" if stage.part else file
+    words = [file, stage.part, stage.part, stage.exclude]
+    return ":".join(words).rstrip(":")
 
 
 def _write_overlay(

@@ -30,7 +30,7 @@ def own_settings(planned: Planned) -> Dict[str, Any]:
     context, stage = planned.context, planned.stage
     taken = {
         "weights": context.options.inference_asr_model,
-        **{key: getattr(stage, key) for key in ("part", "init_weights")},
+        **{key: getattr(stage, key) for key in ("part", "exclude", "init_weights")},
     }
     if stage.trains:
         data = context.chosen("fs", "feats_normalize", "seed", "token_type", "nbpe")
