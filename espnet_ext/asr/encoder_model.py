@@ -12,9 +12,9 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
+from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.asr.weight_decay import WeightDecay
 from espnet_ext.asr.weight_decay import options_of as weight_decay_options
-from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.errors import AudioError
 from espnet_ext.layers.init import glorot_uniform_
 

@@ -10,8 +10,8 @@ from espnet_ext.errors import MissingInputError, OptionError, UserError
 from espnet_ext.recipe import cli
 from espnet_ext.recipe.parse import parse
 from espnet_ext.recipe.pipelines import provenance
-from espnet_ext.recipe.pipelines.definition import find_pipeline, load_pipeline
 from espnet_ext.recipe.pipelines.plan import make_plan
+from espnet_ext.recipe.pipelines.reading import find_pipeline, load_pipeline
 from espnet_ext.recipe.pipelines.run import run_pipeline, selected_numbers
 from espnet_ext.recipe.stages import Stage, align, alignments, stage, train
 from espnet_ext.recipe.state import Unit
@@ -178,7 +178,8 @@ def test_an_unknown_pipeline_is_answered_with_the_nearest():
         ("{model: framewise_transducer, ", "{", "which its model .* does not use"),
         ("{model:", "{max_epochs: 3, model:", "did you mean 'max_epoch'"),
         ("{model:", "{frontend_conf: {n_mels: 41}, model:", "other features"),
-        ("alignment: align", "alignment: align\n    part: encoder", "part without init"),
+        ("alignment: align", "alignment: align\n    part: encoder",
+         "part without init"),
         ("  first:", "  First:", "no name of a stage"),
         ("stages:", "loop: {stages: [first], times: 2}\nstages:", "the loop is"),
     ],

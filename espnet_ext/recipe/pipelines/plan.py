@@ -17,6 +17,7 @@ from espnet_ext.recipe.options import RecipeOptions
 from espnet_ext.recipe.pipelines.definition import GIVEN, Pipeline, PipelineStage
 from espnet_ext.recipe.stages.align import align_dir
 from espnet_ext.recipe.stages.statistics import FEATURE_KEYS
+from espnet_ext.recipe.state import changed_names
 
 FRAMEWISE = ("framewise", "framewise_transducer")
 CRITERION = "best_model_criterion"
@@ -201,7 +202,7 @@ def _check_features(planned: Sequence[Planned]) -> None:
     wanted = _features(first.settings)
     for other in planned[1:]:
         own = _features(other.settings)
-        names = config_differences(wanted, own)
+        names = changed_names(wanted, own)
         if names:
             raise OptionError(
                 f"stage {other.stage.name} has other features than "
@@ -209,12 +210,6 @@ def _check_features(planned: Sequence[Planned]) -> None:
                 where=other.stage.where,
                 expected="the same, as statistics are made once for a pipeline",
             )
-
-
-def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> List[str]:
-    """Names of the values that differ."""
-    names = sorted({*old, *new})
-    return [name for name in names if old.get(name) != new.get(name)]
 
 
 def _features(settings: Mapping[str, Any]) -> Dict[str, Any]:

@@ -18,8 +18,9 @@ from espnet_ext.recipe.databases import with_owned_tests
 from espnet_ext.recipe.log import StageLog, seconds
 from espnet_ext.recipe.options import ALIGN_STAGE, LAST_STAGE, RecipeOptions
 from espnet_ext.recipe.pipelines import provenance
-from espnet_ext.recipe.pipelines.definition import Pipeline, load_pipeline
+from espnet_ext.recipe.pipelines.definition import Pipeline
 from espnet_ext.recipe.pipelines.plan import Planned, make_plan
+from espnet_ext.recipe.pipelines.reading import load_pipeline
 
 LAST_PREPARATION, TRAIN_STAGE = 10, 11
 SCORING, PACKING = (12, 13), (14,)
