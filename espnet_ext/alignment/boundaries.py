@@ -1,7 +1,7 @@
 """Errors of word boundaries against known word times.
 
-The reference is a CTM of whole recordings (``FILE CHANNEL START DURATION WORD``), as
-the embedded corpus has it: its synthesiser says when each word begins. Words are matched by
+The reference is a CTM of whole recordings (``FILE CHANNEL START DURATION WORD``). The
+embedded corpus has one, as its synthesiser says when words begin. Words are matched by
 text within an utterance; only matched ones are measured, and the others are counted.
 """
 

@@ -98,7 +98,7 @@ def _transducer(model) -> Output:
     decoder, joint = model.decoder, model.joint_network
     if getattr(decoder, "frame_dependent", False):
         raise OptionError(
-            "the prediction network of this model also sees frames, its lattice "
+            "the prediction network of this model sees frames too: its lattice "
             "has no finite number of states",
             where="--output transducer",
             next_step="align with the model that it was trained on the alignments of",

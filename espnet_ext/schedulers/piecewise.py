@@ -3,7 +3,8 @@
     piecewise_linear  straight lines between points (one cycle: three points)
     cosine            linear warm-up, then half a cosine down to the lowest rate
 
-Ref: Smith 2018 (one cycle), arXiv 1803.09820; Loshchilov and Hutter 2017 (cosine), eq. 5.
+Ref: Smith 2018 (one cycle), arXiv 1803.09820; Loshchilov and Hutter 2017 (cosine),
+eq. 5.
 """
 
 import bisect

@@ -18,6 +18,7 @@ from espnet_ext.train.checkpoint import (
     content_bytes,
     sync_folder,
 )
+from espnet_ext.train.mixed_stages import averageable
 from espnet_ext.train.options import DriverOptions
 
 
@@ -89,14 +90,27 @@ def nbest(options: DriverOptions) -> List[int]:
 
 
 def average(reporter: Reporter, options: DriverOptions, suffix=None) -> None:
-    """Means of the n best models, as ESPnet makes them."""
-    average_nbest_models(
-        reporter=reporter,
-        output_dir=Path(options.output_dir),
-        best_model_criterion=options.best_model_criterion,
-        nbest=nbest(options),
-        suffix=suffix,
-    )
+    """Means of the n best models, as ESPnet makes them, of one growing stage only."""
+    folder = Path(options.output_dir)
+    for criterion in options.best_model_criterion:
+        if not reporter.has(*criterion[:2]):
+            continue
+        order = reporter.sort_epochs(*criterion)
+        wanted = [n for n in nbest(options) if n <= len(order)] or [1]
+        counts = averageable(folder, order, wanted)
+        for count in sorted(set(wanted) - set(counts)):
+            logging.warning(
+                f"no mean of the {count} best models by {'.'.join(criterion[:2])}: "
+                "they are of different growing stages"
+            )
+        if counts:
+            average_nbest_models(
+                reporter=reporter,
+                output_dir=folder,
+                best_model_criterion=[criterion],
+                nbest=counts,
+                suffix=suffix,
+            )
 
 
 def clean_up(

@@ -130,9 +130,9 @@ def test_an_rnnt_model_is_decoded_as_one():
     scores = model.joint_network(am[:, :2].unsqueeze(2), lm.unsqueeze(1))
     labels = torch.tensor([[1, 2]] * 2)
     nll = full_sum_loss(scores, labels, lengths, torch.tensor([2, 2]), "rnnt")
-    for beam, expected in zip(beams, nll):
+    for beam, expected in zip(beams, nll.tolist()):
         found = {tuple(hypothesis.yseq[1:]): hypothesis.score for hypothesis in beam}
-        assert found[1, 2] == pytest.approx(-float(expected), rel=1e-5)
+        assert found[1, 2] == pytest.approx(-expected, rel=1e-5)
 
 
 def test_reproduction_is_the_squared_distance_of_stacked_input_frames():

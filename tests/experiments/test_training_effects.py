@@ -18,6 +18,7 @@ from espnet_ext.experiments.resolve import resolve
 from espnet_ext.experiments.schedule import growth_of_encoder
 from espnet_ext.experiments.status import example
 from espnet_ext.experiments.switches import switches_of
+from espnet_ext.register import register
 
 CONF = find_conf(REPOSITORY / "conf")
 ELSEWHERE = ("encoder_conf.", "decoder_conf.", "model_conf.")
@@ -32,6 +33,12 @@ VALUE_OF_CONFORMER = (
     "sub_epochs_per_learning_rate",
 )
 EPOCHS = 250  # of the simulated control of the learning rate, after the preset rates
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    """Our optimizers and schedules are in ESPnet's tables."""
+    register()
 
 
 def cases():
@@ -54,7 +61,7 @@ def others():
 def configurations(switch):
     """Resolved with a switch and without it.
 
-    Where the shortest name with the switch has its value anyway, that of a later regime.
+    Where the shortest name with the switch has that value anyway, of a later regime.
     """
     on = resolve(example(switch), conf=CONF)
     if switch.id in VALUE_OF_CONFORMER:

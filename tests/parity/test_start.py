@@ -21,7 +21,7 @@ def run(name, capsys):
 
 @pytest.mark.parametrize(
     "name, quantities",
-    [("start_e1.npz", 38), ("start_full.npz", 62), ("recog_start.npz", 37)],
+    [("start_e1.npz", 38), ("start_full.npz", 62), ("recog_start.npz", 43)],
 )
 def test_everything_in_the_file_is_compared_and_equal(name, quantities, capsys):
     status, output = run(name, capsys)

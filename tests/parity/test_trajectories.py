@@ -17,7 +17,6 @@ def recorded(name):
     return read_npz(shared_file(f"reference/parity/{name}.npz"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("experiment, name", RECORDED)
 def test_losses_and_weights_of_a_training_are_the_original_s(experiment, name, capsys):
     path = str(shared_file(f"reference/parity/{name}.npz"))
@@ -28,7 +27,6 @@ def test_losses_and_weights_of_a_training_are_the_original_s(experiment, name, c
     assert status == 0
 
 
-@pytest.mark.slow
 def test_only_biases_without_effect_are_left_to_rounding():
     """Convolution before batch normalisation; keys' bias, a third of q, k and v."""
     file = ParityFile(CONFORMER, ArrayFile(recorded("traj_conformer_bn")))
@@ -45,7 +43,6 @@ def test_only_biases_without_effect_are_left_to_rounding():
     assert all(".conv.norm.running_mean" in name for name in others)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     ["learning_rate", "history", "final:readout_in_lm/weight/param"],
@@ -62,7 +59,6 @@ def test_another_rate_loss_or_weight_is_noticed(change):
     assert wrong
 
 
-@pytest.mark.slow
 def test_a_trajectory_without_weight_decay_is_another_one():
     file = ParityFile("start", ArrayFile(recorded("traj_start")))
     file.arrays["history"][:, 2] = 0.0

@@ -53,7 +53,7 @@ def data(tmp_path):
     with kaldi.WriteHelper(f"ark,scp:{ark}.ark,{ark}.scp") as writer:
         for name, symbols in vectors.items():
             writer[name] = symbols
-    (tmp_path / "tokens").write_text("<blank>\na\nb\n<sos/eos>\n")
+    (tmp_path / "tokens").write_text("<blank>\na\nb\n<unk>\n<sos/eos>\n")
     (tmp_path / "train.yaml").write_text(CONFIG)
     return tmp_path
 
@@ -78,7 +78,6 @@ def shapes(folder):
     return words
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "alignment",
     ["alignment.scp,alignment,kaldi_ark", "numbers,alignment,text_int"],

@@ -7,6 +7,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from espnet_ext.analysis.register import LOCAL, RUNS
 from espnet_ext.corpus.training_sets import MARK
+from espnet_ext.recipe.config import load_yaml
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.stages.common import given_options
@@ -85,6 +86,12 @@ def experiment_name(context: Context) -> str:
     return options.exp or Path(options.asr_config).stem or context.layout.asr_exp.name
 
 
+def seed_of(exp: Path) -> str:
+    """The seed that the model was trained with; unknown for a downloaded one."""
+    config = exp / "config.yaml"
+    return str(load_yaml(config).get("seed", "")) if config.is_file() else ""
+
+
 def corpus_name(context: Context) -> str:
     """What was trained and tested on."""
     return context.options.datadir or context.options.corpus or LDC
@@ -114,7 +121,7 @@ def run(context: Context, due: Due) -> Dict[str, object]:
         provenance={
             "command": shlex.join(["./run.sh", *given_options(options)]),
             "config": options.asr_config,
-            "seed": options.seed or "0",
+            "seed": seed_of(layout.asr_exp),
             "selection_rule": options.inference_asr_model,
             "exp": layout.asr_exp.name,
             "data_hash": data_hash(reference_files(context)),

@@ -8,6 +8,7 @@ from espnet_ext.recipe.stages.score import (
     experiment_name,
     note,
     register,
+    seed_of,
 )
 from tests.recipe.folders import context
 
@@ -43,3 +44,9 @@ def test_a_result_is_registered_under_the_experiments_name():
     by_file = context("--corpus", "ldc", "--asr_config", "conf/train_start.yaml")
     assert experiment_name(by_file) == "train_start"
     assert experiment_name(context("--corpus", "ldc", "--exp", "start")) == "start"
+
+
+def test_the_registered_seed_is_that_of_the_model(tmp_path):
+    assert seed_of(tmp_path) == ""
+    (tmp_path / "config.yaml").write_text("seed: 3\ntoken_list: [a, b]\n")
+    assert seed_of(tmp_path) == "3"
