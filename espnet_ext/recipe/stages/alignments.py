@@ -95,6 +95,8 @@ def write_shapes(context: Context) -> Dict[str, object]:
                     f"no utterance of {name} has an alignment",
                     where=_index(context, name),
                     expected=f"ids as in {source}",
+                    next_step=f"the reasons are in {_index(context, name).parent}/"
+                    "failed; --stage align --force true aligns again",
                 )
             with atomic_write(target) as file:
                 file.writelines(f"{line}\n" for line in kept)
