@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from espnet_ext.alignment.scores import frame_arcs, joint_arcs, tile_nodes
 from espnet_ext.asr.loss.chain import ArcScores
+from espnet_ext.asr.loss.node_gradient import PLAIN
 from espnet_ext.errors import OptionError
 
 AUTO, TRANSDUCER, CTC, HEAD = "auto", "transducer", "ctc", "aux:"
@@ -115,7 +116,7 @@ def _transducer(model) -> Output:
         labels_BL = labels_BL.clamp(min=0)
         lm_BSR = decoder(F.pad(labels_BL, (1, 0)))
         if hasattr(joint, "fused"):
-            fused = joint.fused(am_BTR, lm_BSR, model.gradient_options())
+            fused = joint.fused(am_BTR, lm_BSR, PLAIN)
             fused.tile_nodes = tile_nodes(fused.vocabulary)
             lengths = frame_lens_B, label_lens_B
             return fused.arc_scores(labels_BL, *lengths, topology)

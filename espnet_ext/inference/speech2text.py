@@ -13,6 +13,8 @@ from espnet2.torch_utils.device_funcs import to_device
 
 from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.ctc_model import CtcModel
+from espnet_ext.asr.framewise_model import FramewiseModel
+from espnet_ext.asr.framewise_transducer_model import FramewiseTransducerModel
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import AudioError, OptionError, ToolMissingError
 from espnet_ext.inference.fusion import FusionOptions, build_scorers
@@ -40,6 +42,12 @@ from espnet_ext.recipe import subword_nmt
 from espnet_ext.register import register
 
 register()
+
+
+OURS = (
+    *(TransducerModel, CtcModel, AttentionModel),
+    *(FramewiseModel, FramewiseTransducerModel),
+)
 
 
 def _is_ours(asr_train_config) -> bool:
@@ -102,7 +110,7 @@ class Speech2Text(stock.Speech2Text):
         self.fusion, self.batch_size = fusion, batch_size
         self.batch_encoder = batch_encoder
         model = self.asr_model
-        if not isinstance(model, (TransducerModel, CtcModel, AttentionModel)):
+        if not isinstance(model, OURS):
             return
         if fusion.ilm_type and not isinstance(model, TransducerModel):
             raise OptionError(

@@ -1,5 +1,6 @@
 """Walks through the stages: which are due, why, and what came out."""
 
+import dataclasses
 import sys
 import time
 from typing import List, Optional
@@ -13,6 +14,7 @@ from espnet_ext.recipe.experiment import with_experiment
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.log import StageLog, seconds
 from espnet_ext.recipe.options import LAST_STAGE, NAMED_STAGES, RecipeOptions
+from espnet_ext.recipe.pipelines.run import run_pipeline
 from espnet_ext.recipe.stages import TABLE, stage
 
 
@@ -28,6 +30,8 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def run_recipe(options: RecipeOptions) -> int:
     """Run the stages that the options select and that are not finished yet."""
+    if options.pipeline:
+        return run_pipeline(options, run_stage)
     options = with_owned_tests(options, StageLog(None, "recipe").info)
     skipped = parse.skipped_stages(options)
     last = min(options.stop_stage, LAST_STAGE)
@@ -50,15 +54,23 @@ def run_recipe(options: RecipeOptions) -> int:
     return 0
 
 
-def run_stage(context: Context, number: int) -> bool:
+def run_stage(context: Context, number: int, label: str = "") -> bool:
     """Run one stage if anything of it is due.
+
+    Args:
+        context: Options, names and log.
+        number: Of the stage.
+        label: Tells its results apart from those of other calls with this number.
 
     Returns:
         Whether it ran.
     """
     this = stage(number)
     module_name = TABLE[number][0]
-    units = this.units(context)
+    units = [
+        dataclasses.replace(unit, kind=f"{label} {unit.kind}".strip())
+        for unit in this.units(context)
+    ]
     decided = [(unit, state.decide(unit, context.options.force)) for unit in units]
     due = [(unit, decision) for unit, decision in decided if decision.run]
     if not due:

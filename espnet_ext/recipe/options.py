@@ -38,6 +38,10 @@ def _alignment(default: Any, help: str, choices: tuple = ()) -> Any:
     return _option(default, "Alignment", help, choices)
 
 
+def _pipeline(default: Any, help: str, choices: tuple = ()) -> Any:
+    return _option(default, "Pipeline", help, choices)
+
+
 def _decoding(default: Any, help: str, choices: tuple = ()) -> Any:
     return _option(default, "Decoding and scoring", help, choices)
 
@@ -142,6 +146,9 @@ class RecipeOptions:
     )
     seed: str = _asr("", "seed of stage 11, part of the name (empty: ESPnet's)")
     pretrained_model: str = _asr("", "init_param: file[:src[:dst[:exclude]]]")
+    alignment_dir: str = _asr(
+        "", "alignments to train on: DIR/<set>/alignment.scp, as --stage align writes"
+    )
     ignore_init_mismatch: bool = _asr(False, "drop pretrained weights that do not fit")
     feats_normalize: str = _asr(
         "global_mvn",
@@ -184,3 +191,12 @@ class RecipeOptions:
         0.0, "scale of the softmax prior of a CTC output (0: none)"
     )
     align_formats: str = _alignment("kaldi ctm", "of kaldi, ctm, textgrid, hdf5")
+
+    pipeline: str = _pipeline(
+        "", "stages after one another: a name in conf/pipelines, or a .yaml file"
+    )
+    pipeline_stages: str = _pipeline("", "only these of its stages, by name")
+    pipeline_repeat: int = _pipeline(0, "how often its loop runs (0: as it says)")
+    pipeline_score: str = _pipeline(
+        "last", "trained models that are decoded and scored", ("last", "each")
+    )

@@ -112,6 +112,11 @@ def check(options: RecipeOptions) -> None:
     for name in ("nj", "inference_nj", "nbpe", "ngram_num", "batch_size"):
         if getattr(options, name) < 1:
             raise OptionError("must be at least 1", where=f"--{name}")
+    if options.pipeline_repeat < 0:
+        raise OptionError("must be at least 0", where="--pipeline_repeat")
+    for name in ("pipeline_stages", "pipeline_repeat"):
+        if getattr(options, name) and not options.pipeline:
+            raise OptionError("needs --pipeline NAME", where=f"--{name}")
     if options.ngpu < 0:
         raise OptionError("must be at least 0", where="--ngpu")
     if options.seed and not options.seed.isdigit():
@@ -208,6 +213,7 @@ def help_screen(settings: RecipeOptions = RecipeOptions()) -> str:
         "Runs stages 1-14: 1 data, 2 speed perturbation, 3 format, 4 filter, 5 tokens,",
         "6-8 language model, 9 n-gram, 10 statistics, 11 train, 12 decode, 13 score,",
         "14 pack; --stage align alone aligns data sets with the trained model.",
+        "With --pipeline stage 11 is all trainings and alignments of the pipeline.",
         "A stage whose settings and inputs have not changed is skipped, also",
         "if --stage names it; --force true runs it again. '-' and '_' are the same in",
         "names. The defaults are asr.sh's; run.sh sets its own ('here') before yours.",

@@ -91,8 +91,10 @@ class ExtendedTransducerDecoder(ExtendedSearchSteps, AbsDecoder):
             raise ValueError(f"emission {emission!r}: expected one of {EMISSIONS}")
         if readout_size % 2:
             raise ValueError(f"readout_size {readout_size}: expected an even number")
-        self.vocab_size = vocab_size
+        self.vocab_size = self.odim = vocab_size
         self.blank_id = BLANK
+        # names that ESPnet's recognizer looks for in a transducer's decoder
+        self.dunits, self.dlayers = hidden_size, 1
         self.bos_id = vocab_size - 1
         self.emission = emission
         self.bottleneck = None

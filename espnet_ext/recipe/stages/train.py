@@ -7,10 +7,12 @@ import zipfile
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from espnet_ext.errors import MissingInputError
 from espnet_ext.files import atomic_write
 from espnet_ext.recipe.config import settings_of
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
+from espnet_ext.recipe.stages import alignments
 from espnet_ext.recipe.stages.common import (
     ASR_TRAIN,
     TEXT_SETTINGS,
@@ -45,6 +47,7 @@ def units(context: Context) -> List[Unit]:
         inputs += speech_files(context, name)
         inputs += [layout.asr_stats / role / "speech_shape", text_shape(context, role)]
     inputs += [Path(file) for file in stats_file(context)]
+    inputs += alignments.files(context) + initial_weights(context)
     return [
         Unit(
             stage=11,
@@ -53,6 +56,7 @@ def units(context: Context) -> List[Unit]:
                 **settings_of(options.asr_config, options.asr_args),
                 **context.chosen("fs", "feats_normalize", "seed", *TEXT_SETTINGS),
                 **context.chosen("pretrained_model", "ignore_init_mismatch"),
+                **context.chosen("alignment_dir"),
                 **context.chosen("asr_speech_fold_length", "asr_text_fold_length"),
             },
             inputs=inputs,
@@ -61,6 +65,23 @@ def units(context: Context) -> List[Unit]:
             made_by=10,
         )
     ]
+
+
+def initial_weights(context: Context) -> List[Path]:
+    """The file of ``--pretrained_model``, whose change is another training.
+
+    Raises:
+        MissingInputError: It does not exist.
+    """
+    name = context.options.pretrained_model.partition(":")[0]
+    if not name:
+        return []
+    if not Path(name).is_file():
+        raise MissingInputError(
+            "there are no such weights",
+            where=f"--pretrained_model {context.options.pretrained_model}",
+        )
+    return [Path(name)]
 
 
 def stats_file(context: Context) -> List[str]:
@@ -143,13 +164,14 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     write_resume_script(context, exp, 11)
     if options.exp:  # what the experiment's name said, with the origin of every value
         shutil.copyfile(options.asr_config, exp / "experiment.yaml")
+    aligned = alignments.write_shapes(context)
     log = exp / "train.log"
     context.log.info(f"training log: {log}")
     command = context.module(ASR_TRAIN, *arguments(context))
     # it saves and ends by itself
     job = Job("training", command, log, grace_s=SAVING_S)
     took = run_jobs([job], parallel=1, label="training", keep_logs=True)
-    facts = describe_training(log)
+    facts = {**describe_training(log), **aligned}
     facts["training time"] = f"{took['training']:.0f} s"
     with atomic_write(exp / "training_seconds") as file:
         file.write(f"{took['training']:.1f}\n")
@@ -160,13 +182,13 @@ def run(context: Context, due: Due) -> Dict[str, object]:
 def arguments(context: Context) -> List[str]:
     """Options of asr_train in asr.sh's order; the user's own come last."""
     options, layout = context.options, context.layout
-    stats = layout.asr_stats
     given = ["--config", options.asr_config] if options.asr_config else []
     given += frontend_arguments(context) + normalize_arguments(context)
     given += token_arguments(context, options.token_type) + data_arguments(context)
+    given += alignments.arguments(context)
     for role in ("train", "valid"):
-        given += [f"--{role}_shape_file", str(stats / role / "speech_shape")]
-        given += [f"--{role}_shape_file", str(text_shape(context, role))]
+        for shape in alignments.shapes(context, role):
+            given += [f"--{role}_shape_file", str(shape)]
     given += ["--resume", "true", "--output_dir", str(layout.asr_exp)]
     given += ["--fold_length", str(options.asr_speech_fold_length * 100)]
     given += ["--fold_length", str(options.asr_text_fold_length)]

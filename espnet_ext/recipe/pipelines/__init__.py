@@ -1,0 +1,1 @@
+"""Pipelines: trainings and alignments after one another, as data."""
