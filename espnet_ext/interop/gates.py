@@ -38,9 +38,12 @@ def fit_gate(model: torch.nn.Module, error: Callable[[], float]) -> str:
         and the other one in brackets.
     """
     errors = {}
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
     for name in GATES:
         use_gate(model, name)
         errors[name] = error()
+        for buffer, value in buffers.items():  # statistics that change in evaluation
+            model.get_buffer(buffer).copy_(value)
     best = min(GATES, key=lambda name: errors[name])
     use_gate(model, best)
     return "" if best == PROPER else f" ({best})"
