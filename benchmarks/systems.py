@@ -36,7 +36,7 @@ STOCK_MODULES = {
 }
 STAMP = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3})"
 EPOCH = re.compile(
-    STAMP + r" \(trainer:\d+\) INFO: (?:(?P<start>\d+)/\d+epoch started|"
+    STAMP + r" \(\w+:\d+\) INFO: (?:(?P<start>\d+)/\d+epoch started|"
     r"(?P<result>\d+)epoch results: \[train\].*?total_count=(?P<updates>\d+))"
 )
 PARAMETERS = re.compile(r"Total Number of model parameters: *([\d.]+) *([KMG]?)")

@@ -32,6 +32,14 @@ def same_random_numbers() -> None:
         sys.modules["torch"].manual_seed(SEED)
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Trainings come first: they fork, which torch's autograd forbids to a process that
+    has once compiled a model or computed on another device.
+    """
+    training = Path(__file__).parent / "train"
+    items.sort(key=lambda item: training not in Path(item.path).parents)
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say how many comparisons with the original were skipped, its values absent."""
     skipped = [
