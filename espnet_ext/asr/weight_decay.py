@@ -131,10 +131,18 @@ class WeightDecay:
                 yield name, factor
 
     def masks(self) -> Dict[str, torch.Tensor]:
-        """What is in use of the parameters that grow."""
+        """What is in use of the parameters that are not in use as a whole.
+
+        Found once a growing stage: updates ask for it.
+        """
         stage = self.model.stage_key()
         if stage != self._stage:
-            self._stage, self._masks = stage, self.model.used_entries()
+            self._stage = stage
+            self._masks = {
+                name: mask
+                for name, mask in self.model.used_entries().items()
+                if not bool(mask.all())
+            }
         return self._masks
 
     def factors(self) -> Dict[str, float]:
@@ -157,9 +165,7 @@ class WeightDecay:
             if factor == 0.0:
                 continue
             mask = masks.get(name)
-            if mask is not None and bool(mask.all()):
-                mask = None
-            elif mask is not None and not bool(mask.any()):
+            if mask is not None and not bool(mask.any()):
                 continue
             parameter = named[name]
             yield parameter, factor, None if mask is None else mask.to(parameter.device)

@@ -50,8 +50,7 @@ class UsedEntriesHook(SubEpochHook):
         masks = parts.model.weight_decay.masks()
         for name, parameter in parts.model.named_parameters():
             mask = masks.get(name)
-            whole = mask is None or bool(mask.all())
-            parameter.used_mask = None if whole else mask.to(parameter.device)
+            parameter.used_mask = None if mask is None else mask.to(parameter.device)
 
 
 def weight_decay_hook(parts: TrainingParts, options: Any) -> Optional[SubEpochHook]:

@@ -7,9 +7,9 @@ another key, as before ``transdN`` begins with its main loss, is never compared 
 Source: reference/training.md 3, 7.
 """
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional
 
-from espnet_ext.train.hooks import Scores, SubEpochHook, TrainingParts
+from espnet_ext.train.hooks import SubEpochHook, TrainingParts
 
 MAIN, AUXILIARY = "main", "auxiliary"
 
@@ -52,16 +52,6 @@ class ScoreKeyHook(SubEpochHook):
         for scheduler in parts.schedulers:
             if hasattr(scheduler, "score_key"):
                 scheduler.score_key = score_key(parts.model, epoch)
-
-    def end_sub_epoch(self, epoch: int, scores: Scores, parts: TrainingParts) -> None:
-        """See SubEpochHook."""
-
-    def state_dict(self) -> Dict[str, Any]:
-        """The schedulers keep it."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing to restore."""
 
 
 def score_key_hook(parts: TrainingParts, options: Any) -> Optional[SubEpochHook]:
