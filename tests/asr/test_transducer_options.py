@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from espnet2.asr.ctc import CTC
 
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
 from espnet_ext.asr.decoder.stateless_transducer import StatelessTransducerDecoder
@@ -13,7 +12,7 @@ from espnet_ext.asr.search.greedy import greedy_search
 from espnet_ext.asr.search.time_sync import TimeSyncSearch
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.inference.model_search import build_search
-from tests.asr.tiny import tiny_batch
+from tests.asr.tiny import model_parts, tiny_batch
 
 V = 6
 JOINT = {"readout_size": 8, "input_dropout": 0.0, "label_dropout": 0.0}
@@ -34,19 +33,8 @@ def model_of(vocab_size=V, emission=None, context_size=None, encoder=None, **opt
         decoder = StatelessTransducerDecoder(
             vocab_size, size, context_size, joint=joint, **SMALL
         )
-    tokens = ["<blank>", *(f"t{i}" for i in range(1, vocab_size - 1)), "<sos/eos>"]
     return TransducerModel(
-        vocab_size=vocab_size,
-        token_list=tokens[-vocab_size:],
-        frontend=None,
-        specaug=None,
-        normalize=None,
-        preencoder=None,
-        encoder=encoder,
-        postencoder=None,
-        decoder=decoder,
-        ctc=CTC(vocab_size, size),
-        **options,
+        **model_parts(encoder, vocab_size), decoder=decoder, **options
     )
 
 

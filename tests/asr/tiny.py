@@ -27,6 +27,22 @@ def tiny_decoder(vocab_size=4, encoder_size=6, seed=0, spread=4.0, **options):
     return decoder.eval()
 
 
+def model_parts(encoder, vocab_size):
+    """What every model class takes."""
+    tokens = ["<blank>", *(f"t{i}" for i in range(1, vocab_size - 1)), "<sos/eos>"]
+    return dict(
+        vocab_size=vocab_size,
+        token_list=tokens[-vocab_size:],
+        frontend=None,
+        specaug=None,
+        normalize=None,
+        preencoder=None,
+        encoder=encoder,
+        postencoder=None,
+        ctc=CTC(vocab_size, encoder.output_size()),
+    )
+
+
 def tiny_model(vocab_size=6, seed=0, **options):
     """TransducerModel on 8-dimensional features; time is reduced by 2."""
     torch.manual_seed(seed)
@@ -46,18 +62,9 @@ def tiny_model(vocab_size=6, seed=0, **options):
             "label_dropout": 0.0,
         },
     )
-    tokens = ["<blank>", *(f"t{i}" for i in range(1, vocab_size - 1)), "<sos/eos>"]
     return TransducerModel(
-        vocab_size=vocab_size,
-        token_list=tokens[-vocab_size:],
-        frontend=None,
-        specaug=None,
-        normalize=None,
-        preencoder=None,
-        encoder=encoder,
-        postencoder=None,
+        **model_parts(encoder, vocab_size),
         decoder=decoder,
-        ctc=CTC(vocab_size, encoder.output_size()),
         **options,
     )
 

@@ -1,14 +1,13 @@
 """Small models that are trained on alignments, and a batch for them."""
 
 import torch
-from espnet2.asr.ctc import CTC
 
 from espnet_ext.asr.decoder.extended_transducer import ExtendedTransducerDecoder
 from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.asr.framewise_model import FramewiseModel
 from espnet_ext.asr.framewise_transducer_model import FramewiseTransducerModel
-from tests.asr.tiny import tiny_batch
+from tests.asr.tiny import model_parts, tiny_batch
 
 LENGTHS = (7, 5)
 
@@ -29,22 +28,6 @@ def tiny_conformer(**options):
         attention_dropout=0.0,
     )
     return StagedConformerEncoder(8, **{**standard, **options})
-
-
-def model_parts(encoder, vocab_size):
-    """What every model class takes."""
-    tokens = ["<blank>", *(f"t{i}" for i in range(1, vocab_size - 1)), "<sos/eos>"]
-    return dict(
-        vocab_size=vocab_size,
-        token_list=tokens[-vocab_size:],
-        frontend=None,
-        specaug=None,
-        normalize=None,
-        preencoder=None,
-        encoder=encoder,
-        postencoder=None,
-        ctc=CTC(vocab_size, encoder.output_size()),
-    )
 
 
 def tiny_framewise(vocab_size=6, encoder=None, **options):
