@@ -11,6 +11,7 @@ from espnet_ext.alignment.paths import labels_of, walk
 from espnet_ext.alignment.store import Aligned, AlignmentInfo, AlignmentSet
 from espnet_ext.errors import FormatError, OptionError
 from espnet_ext.files import PathLike, atomic_write
+from espnet_ext.names import nearest
 
 KALDI, CTM, TEXTGRID, HDF5 = FORMATS = ("kaldi", "ctm", "textgrid", "hdf5")
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -29,11 +30,10 @@ def export(
 
     Raises:
         OptionError: Unknown format.
+        ToolMissingError: A package that it needs is not installed.
     """
     folder, made = Path(folder), []
-    for name in formats:
-        if name not in FORMATS:
-            raise OptionError(f"unknown format {name!r}", expected=", ".join(FORMATS))
+    for name in check_formats(formats):
         if name == KALDI:
             made.append(kaldi.write_kaldi(alignments, folder))
         elif name == CTM:
@@ -47,6 +47,28 @@ def export(
             made.append(folder / "alignment.hdf5")
             hdf5.write_hdf5(alignments, made[-1])
     return made
+
+
+def check_formats(formats: Iterable[str]) -> List[str]:
+    """The names, if all can be written; asked before hours of aligning.
+
+    Raises:
+        OptionError: Unknown format.
+        ToolMissingError: A package that it needs is not installed.
+    """
+    names = list(formats)
+    for name in names:
+        if name not in FORMATS:
+            near = nearest(name, FORMATS)
+            raise OptionError(
+                f"unknown format {name!r}",
+                where="--formats",
+                expected=", ".join(FORMATS),
+                next_step=f"did you mean {near!r}?" if near else None,
+            )
+        if name == HDF5:
+            hdf5.require_h5py()
+    return names
 
 
 def _write_textgrids(alignments: AlignmentSet, folder: Path, spoken) -> None:

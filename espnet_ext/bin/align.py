@@ -123,7 +123,7 @@ def _open(args):
 
 def run(args) -> None:
     """Align; the result appears in the folder when it is complete."""
-    from espnet_ext.alignment.exchange import export
+    from espnet_ext.alignment.exchange import check_formats, export
     from espnet_ext.alignment.formats.kaldi import write_archive
     from espnet_ext.alignment.model_files import describe
     from espnet_ext.alignment.posteriors import SoftMatrices
@@ -131,6 +131,7 @@ def run(args) -> None:
     from espnet_ext.alignment.run import Aligner, align_all
     from espnet_ext.alignment.store import FILE, write_set
 
+    formats = check_formats(args.formats.split())
     loaded, ids, load, options = _open(args)
     scale = args.prior_scale if args.prior else 0.0
     info = describe(
@@ -145,7 +146,7 @@ def run(args) -> None:
     folder = Path(args.output_dir)
     if matrices is not None:
         write_archive(matrices.by_id, folder, "posteriors")
-    export(made, folder, args.formats.split())
+    export(made, folder, formats)
     write_set(made, folder / FILE)
     print(summary(made))
 

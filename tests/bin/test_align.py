@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-import soundfile
-import torch
-import yaml
 
 from espnet_ext.alignment.store import read_set
 from espnet_ext.bin.align import main, sources_of
 from espnet_ext.errors import OptionError
 from tests.alignment.cases import same
+from tests.bin.align_experiment import arguments, write_data, write_model
 
 TOKENS = ["<blank>", "<unk>", "<space>", *"abcdehlo", "<sos/eos>"]
 TEXTS = {"u1": "hello", "u2": "a bad bee", "u3": "he" * 200, "u4": "add"}
@@ -19,55 +17,10 @@ LENGTHS = {"u1": 9000, "u2": 12000, "u3": 8000, "u4": 7000}
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     """A tiny transducer of characters with random weights, audio and text."""
-    from espnet_ext.register import register
-    from espnet_ext.tasks.asr import TransducerTask
-
     root = tmp_path_factory.mktemp("align")
-    encoder = {"conv_channels": [2], "conv_feature_pooling": [2], "num_layers": 2}
-    encoder.update(hidden_size=4, time_pooling=[2])
-    joint = {"type": "maxout_readout", "readout_size": 8}
-    config = {
-        "token_list": TOKENS,
-        "token_type": "char",
-        "use_preprocessor": True,
-        "frontend_conf": {"fs": 8000, "n_fft": 256, "hop_length": 80, "n_mels": 8},
-        "encoder": "conv_blstm",
-        "encoder_conf": encoder,
-        "decoder": "lstm_transducer",
-        "decoder_conf": {"embedding_size": 4, "hidden_size": 4, "joint": joint},
-        "model": "full_sum_transducer",
-        "model_conf": {"ctc_weight": 0.5},
-        "normalize": "utterance_mvn",
-    }
-    register()
-    args = TransducerTask.get_parser().parse_args(["--config", _dump(root, config)])
-    torch.manual_seed(1)
-    model = TransducerTask.build_model(args)
-    (root / "config.yaml").write_text(yaml.safe_dump(vars(args)), encoding="utf-8")
-    torch.save(model.state_dict(), root / "model.pth")
-    generator = np.random.default_rng(1)
-    with open(root / "wav.scp", "w", encoding="utf-8") as scp:
-        for key, count in LENGTHS.items():
-            samples = generator.uniform(-0.1, 0.1, count)
-            soundfile.write(root / f"{key}.wav", samples, 8000)
-            scp.write(f"{key} {root / key}.wav\n")
-    text = "".join(f"{key} {line}\n" for key, line in TEXTS.items())
-    (root / "text").write_text(text, encoding="utf-8")
+    write_model(root, TOKENS)
+    write_data(root, TEXTS, LENGTHS)
     return root
-
-
-def _dump(root, config) -> str:
-    path = root / "given.yaml"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return str(path)
-
-
-def arguments(root, verb, *more):
-    sources = (f"{root}/wav.scp,speech,sound", f"{root}/text,text,text")
-    data = [w for s in sources for w in ("--data_path_and_name_and_type", s)]
-    files = ["--asr_train_config", f"{root}/config.yaml"]
-    files += ["--asr_model_file", f"{root}/model.pth"]
-    return [verb, *files, *data, *map(str, more)]
 
 
 @pytest.mark.slow

@@ -47,13 +47,15 @@ def write_word_ctm(
 ) -> None:
     """Write the words; ``spoken`` has the words of each utterance as they are written.
 
-    It is needed only where the labels do not show how a word is written (phonemes).
+    It is needed only where the labels do not show how a word is written; without it a
+    word of phonemes is these with ``_`` between them, as a blank would end the field.
     """
     with atomic_write(path) as file:
         for key, entry in alignments.aligned.items():
             given = None if spoken is None else spoken.get(key)
             for word in words_of_utterance(entry, alignments.info, given):
-                _line(file, key, word.start_s, word.end_s, word.text)
+                text = word.text.replace(" ", "_")
+                _line(file, key, word.start_s, word.end_s, text)
 
 
 def _line(file, key: str, start_s: float, end_s: float, text: str) -> None:

@@ -15,13 +15,19 @@ from espnet_ext.errors import FormatError, MissingInputError, ToolMissingError
 from espnet_ext.files import PathLike, atomic_path
 
 
-def _h5py():
+def require_h5py():
+    """The package h5py.
+
+    Raises:
+        ToolMissingError: It is not installed.
+    """
     try:
         import h5py
     except ImportError:
         raise ToolMissingError(
             "HDF5 needs the package h5py",
-            next_step="pip install h5py, or choose another format",
+            next_step="pip install -c constraints.txt -e '.[hdf5]', or choose another "
+            "format",
         ) from None
     return h5py
 
@@ -32,7 +38,7 @@ def write_hdf5(alignments: AlignmentSet, path: PathLike) -> None:
     Raises:
         ToolMissingError: h5py is not installed.
     """
-    h5py = _h5py()
+    h5py = require_h5py()
     entries = alignments.aligned
     tokens = alignments.info.tokens
     symbols = [entry.symbols for entry in entries.values()]
@@ -58,7 +64,7 @@ def read_hdf5(path: PathLike) -> Dict[str, np.ndarray]:
         ToolMissingError: h5py is not installed.
         MissingInputError, FormatError: The file is not there, or another kind.
     """
-    h5py = _h5py()
+    h5py = require_h5py()
     try:
         with h5py.File(path, "r") as file:
             joined = file["inputs"][:]
