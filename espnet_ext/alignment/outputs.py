@@ -104,6 +104,15 @@ def _transducer(model) -> Output:
             where="--output transducer",
             next_step="align with the model that it was trained on the alignments of",
         )
+    if getattr(model, "transducer_multi_blank_durations", None):
+        raise OptionError(
+            "this model has blanks that take several frames, which none of the "
+            "topologies knows",
+            where="--output transducer",
+            expected="a transducer whose blank takes one frame, or --output ctc",
+        )
+    # its blank is elsewhere than the fused loss has it, see TransducerModel
+    has_fused = hasattr(joint, "fused") and joint.blank_column == "matching"
 
     def arcs(am_BTR, labels_BL, label_lens_B, frame_lens_B, topology, prior):
         if prior is not None:
@@ -114,8 +123,10 @@ def _transducer(model) -> Output:
                 expected="an output of CTC: --output ctc",
             )
         labels_BL = labels_BL.clamp(min=0)
+        if hasattr(decoder, "set_device"):  # a stock decoder makes its states there
+            decoder.set_device(am_BTR.device)
         lm_BSR = decoder(F.pad(labels_BL, (1, 0)))
-        if hasattr(joint, "fused"):
+        if has_fused:
             fused = joint.fused(am_BTR, lm_BSR, PLAIN)
             fused.tile_nodes = tile_nodes(fused.vocabulary)
             lengths = frame_lens_B, label_lens_B

@@ -36,6 +36,15 @@ def sampling_rate_hz(value: Union[int, str]) -> int:
     return int(number * 1000) if text.endswith("k") else int(number)
 
 
+def rate_of(model: torch.nn.Module, arguments: argparse.Namespace) -> int:
+    """Samples a second that a model was trained with; without ``fs`` the default of its
+    frontend, which is another for gammatones than for ESPnet's.
+    """
+    default = 8000 if hasattr(model.frontend, "span") else 16000
+    options = getattr(arguments, "frontend_conf", None) or {}
+    return sampling_rate_hz(options.get("fs", default))
+
+
 @torch.no_grad()
 def frame_shift(
     model: torch.nn.Module, arguments: argparse.Namespace, rate_hz: int = 0
@@ -52,9 +61,7 @@ def frame_shift(
             f"the frame shift of frontend {type(frontend).__name__} is not known",
             expected="frontend default or gammatone",
         )
-    options = arguments.frontend_conf or {}
-    default = 8000 if hasattr(frontend, "span") else 16000
-    rate_hz = rate_hz or sampling_rate_hz(options.get("fs", default))
+    rate_hz = rate_hz or rate_of(model, arguments)
     device = next(model.parameters()).device
     probe = torch.zeros(1, PROBE_FRAMES, frontend.output_size(), device=device)
     lengths = torch.tensor([PROBE_FRAMES], device=device)

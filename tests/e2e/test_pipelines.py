@@ -1,23 +1,17 @@
 """The pipeline rna2020 at tiny size through run.sh, killed once and continued."""
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import List
 
 import pytest
 
 from espnet_ext.files import read_lines
-from tests.shared import REPOSITORY
+from tests.e2e import running
+from tests.e2e.running import clone_of, ran
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-LIMIT_S = 600
 MODELS = {
     name: f"exp/asr_rna2020_tiny_{name}_raw_en_bpe50"
     for name in ("fullsum", "extended", "retrain")
@@ -28,55 +22,24 @@ ALIGNED = f"{MODELS['fullsum']}/align_sum_alpha_auto_valid.loss.ave"
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     """The recipe folder of a fresh clone."""
-    clone = tmp_path_factory.mktemp("pipelines") / "clone"
-    command = ["git", "clone", "--quiet", str(REPOSITORY), str(clone)]
-    subprocess.run(command, check=True, timeout=LIMIT_S)
-    return clone / "egs2" / "swbd_repro"
+    return clone_of(tmp_path_factory.mktemp("pipelines") / "clone")
 
 
-def start(recipe: Path, *more: str) -> subprocess.Popen:
+def words() -> List[str]:
     settings = "--pipeline ../../tests/e2e/rna2020_tiny.yaml --size tiny --nbpe 50"
     settings += " --nj 1 --inference_nj 1 --test_sets rt03s --skip_packing true"
-    words: List[str] = ["./run.sh", *settings.split(), "--speed_perturb_factors", ""]
-    environment = {**os.environ, "PYTHON": sys.executable}
-    environment.pop("PYTHONPATH", None)
-    return subprocess.Popen(
-        [*words, *more],
-        cwd=recipe,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def run(recipe: Path, *more: str) -> str:
-    """Run run.sh to its end; returns what it printed."""
-    process = start(recipe, *more)
-    screen, _ = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, screen
-    return screen
-
-
-def ran(screen: str) -> List[int]:
-    """Stages that did something, in order."""
-    return [int(n) for n in re.findall(r"Stage (\d+) finished in", screen)]
+    return ["./run.sh", *settings.split(), "--speed_perturb_factors", ""]
 
 
 @pytest.fixture(scope="module")
 def continued(recipe) -> str:
     """All stages; killed in the first framewise training, then run again."""
-    process = start(recipe)
-    end = time.monotonic() + LIMIT_S
-    while time.monotonic() < end and process.poll() is None:
-        if (recipe / MODELS["extended"] / "1epoch.pth").exists():
-            break
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    screen, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, screen
+    process = running.start(recipe, words())
+    began = recipe / MODELS["extended"] / "1epoch.pth"
+    running.wait_for(process, began.exists)
+    screen = running.interrupt(process)
     assert ran(screen) == [1, 3, 4, 5, 10, 11, 21], screen
-    return run(recipe)
+    return running.run(recipe, words())
 
 
 def test_a_killed_pipeline_continues_where_it_was(continued):
@@ -116,7 +79,7 @@ def test_each_stage_keeps_the_chain_of_configurations(recipe, continued):
 
 
 def test_a_second_run_skips_everything(recipe, continued):
-    assert ran(run(recipe)) == []
+    assert ran(running.run(recipe, words())) == []
 
 
 def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(recipe, continued):
@@ -128,7 +91,7 @@ def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(recipe, contin
     assert changed != kept
     file.write_text(changed, encoding="utf-8")
     try:
-        screen = run(recipe)
+        screen = running.run(recipe, words())
     finally:
         file.write_text(kept, encoding="utf-8")
     assert ran(screen) == [11, 12, 13], screen

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
+from espnet_ext.analysis.alignment_section import COMPARISON
 from espnet_ext.analysis.register import LOCAL, RUNS
 from espnet_ext.corpus.training_sets import MARK
 from espnet_ext.recipe.config import load_yaml
@@ -31,6 +32,8 @@ def units(context: Context) -> List[Unit]:
     inputs = reference_files(context)
     for name in layout.decode_sets:
         inputs += [layout.decode_dir / name / kind for kind in ("text", "token")]
+    # the report shows comparisons of alignments too
+    inputs += sorted(layout.asr_exp.glob(f"**/{COMPARISON}"))
     return [
         Unit(
             stage=13,

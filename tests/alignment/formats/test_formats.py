@@ -1,7 +1,5 @@
 """What is exported comes back the same; each format is also read by other means."""
 
-import struct
-
 import numpy as np
 import pytest
 
@@ -52,49 +50,6 @@ def test_an_odd_frame_shift_of_long_speech_does_not_blur_the_frames(tmp_path):
         assert back.aligned["a"].symbols.tolist() == symbols.tolist()
 
 
-def int_vectors(path):
-    """Kaldi's binary format of int vectors, by its description, byte by byte."""
-    data, place, found = path.read_bytes(), 0, {}
-    while place < len(data):
-        space = data.index(b" ", place)
-        key = data[place:space].decode()
-        assert data[space + 1 : space + 4] == b"\0B\4"
-        (count,) = struct.unpack_from("<i", data, space + 4)
-        place = space + 8
-        values = []
-        for _ in range(count):
-            assert data[place] == 4
-            values += struct.unpack_from("<i", data, place + 1)
-            place += 5
-        found[key] = values
-    return found
-
-
-def test_the_archive_is_kaldis_format(tmp_path):
-    made = aligned_set()
-    exported(made, tmp_path, "kaldi")
-    expected = {key: entry.symbols.tolist() for key, entry in made.aligned.items()}
-    assert int_vectors(tmp_path / "alignment.ark") == expected
-    scp = (tmp_path / "alignment.scp").read_text(encoding="utf-8").splitlines()
-    data = (tmp_path / "alignment.ark").read_bytes()
-    for line, key in zip(scp, expected):
-        name, place = line.split(" ", 1)
-        file, offset = place.rsplit(":", 1)
-        assert name == key and file == str(tmp_path / "alignment.ark")
-        assert data[int(offset) : int(offset) + 3] == b"\0B\4"
-
-
-def test_kaldiio_reads_the_archive(tmp_path):
-    kaldiio = pytest.importorskip(
-        "kaldiio", reason="kaldiio is licensed for evaluation and not installed"
-    )
-    made = aligned_set()
-    read = kaldiio.load_scp(str(exported(made, tmp_path, "kaldi")))
-    assert set(read) == set(made.aligned)
-    for key, entry in made.aligned.items():
-        assert read[key].tolist() == entry.symbols.tolist()
-
-
 def parsed_textgrid(path):
     """Tiers of a long TextGrid, by position of lines as Praat's manual has them."""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -140,21 +95,6 @@ def test_praat_sees_tiers_without_gaps_and_the_right_times(tmp_path):
             frames = entry.symbols[round(start / shift) : round(end / shift)]
             wanted = TOKENS.index(text) if text else 0
             assert set(frames.tolist()) == {wanted}
-
-
-def test_hdf5_gives_back_what_was_exported_in_returnns_layout(tmp_path):
-    h5py = pytest.importorskip("h5py", reason="h5py (extra hdf5) is not installed")
-    made = aligned_set()
-    export(made, tmp_path, ["hdf5"])
-    path = tmp_path / "alignment.hdf5"
-    back = import_alignments(path, made.info)
-    assert same(made, back, scores=False)
-    with h5py.File(path, "r") as file:
-        assert file.attrs["numTimesteps"] == file["inputs"].shape[0]
-        assert file.attrs["inputPattSize"] == file.attrs["numLabels"] == len(TOKENS)
-        assert file["labels"].asstr()[2] == TOKENS[2]
-        counts = file["seqLengths"][:, 0].tolist()
-        assert counts == [entry.frames for entry in made.aligned.values()]
 
 
 def test_words_have_the_times_of_their_first_and_last_label(tmp_path):
