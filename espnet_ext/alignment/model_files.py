@@ -1,7 +1,6 @@
 """Model and data of an alignment command, through ESPnet's own loaders."""
 
 import argparse
-import pickle
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -54,16 +53,16 @@ def load_model(
     register()
     if _settings(config).get("decoder") == STOCK_TRANSDUCER:
         install()  # it is built with the loss of a package that may be missing
+    stored = _read_weights(weights, config)
     try:
         model, args = TransducerTask.build_model_from_file(config, weights, device)
-        _check_names(model, weights)
-    except (RuntimeError, KeyError, pickle.UnpicklingError, EOFError) as error:
-        raise FormatError(
-            f"no weights of this model: {str(error).strip().splitlines()[0]}",
-            where=weights,
-            expected=f"those that were trained with {config}",
-            next_step="./run.sh --stage align takes both from one experiment",
-        ) from error
+    except RuntimeError as error:
+        raise _not_its_weights(error, weights, config) from None
+    # ESPnet leaves what a file lacks of a stock model as it was drawn, in silence
+    missing = [name for name, _ in model.named_parameters() if name not in stored]
+    if missing:
+        found = f"{missing[0]} and {len(missing) - 1} more are not in it"
+        raise _not_its_weights(found, weights, config)
     model.eval()
     return Loaded(model, args, get_output(model, output))
 
@@ -94,13 +93,22 @@ def _settings(config: PathLike) -> Dict:
     return settings
 
 
-def _check_names(model: torch.nn.Module, weights: PathLike) -> None:
-    """ESPnet leaves what a file lacks of a stock model as it was drawn, in silence."""
-    stored = torch.load(weights, map_location="cpu", weights_only=True)
-    stored = stored.get("state_dict", stored.get("module", stored))
-    missing = [name for name, _ in model.named_parameters() if name not in stored]
-    if missing:
-        raise KeyError(f"it lacks {missing[0]} and {len(missing) - 1} more")
+def _read_weights(weights: PathLike, config: PathLike) -> Dict:
+    try:
+        stored = torch.load(weights, map_location="cpu", weights_only=True)
+        return stored.get("state_dict", stored.get("module", stored))
+    except Exception as error:  # of many kinds where the file is something else
+        raise _not_its_weights(error, weights, config) from None
+
+
+def _not_its_weights(found: object, weights: PathLike, config: PathLike) -> FormatError:
+    lines = [line.strip() for line in str(found).splitlines() if line.strip()]
+    return FormatError(
+        f"no weights of this model: {' '.join(lines[:2])}",
+        where=weights,
+        expected=f"those that were trained with {config}",
+        next_step="./run.sh --stage align takes both from one experiment",
+    )
 
 
 def describe(

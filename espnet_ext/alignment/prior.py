@@ -74,8 +74,13 @@ def load_log_prior(
             where=path,
             next_step="python -m espnet_ext.bin.align prior --help",
         ) from None
-    except (ValueError, KeyError, OSError) as error:
-        raise FormatError(f"no prior: {error}", where=path) from None
+    except (ValueError, KeyError, OSError):
+        raise FormatError(
+            "it holds no prior",
+            where=path,
+            expected="the file that the verb prior wrote",
+            next_step="python -m espnet_ext.bin.align prior --help",
+        ) from None
     if name != output.name or prior.shape != (output.classes,):
         raise FormatError(
             f"the prior of output {name} with {len(prior)} classes",

@@ -69,7 +69,7 @@ ADDED = {
     "output": ("--output aux:3", "expected: transducer, ctc"),
     "device": ("--device cudda", "--device: 'cudda' cannot be used"),
     "no prior": ("--output ctc --prior no.npz", "no.npz: there is no prior"),
-    "prior": ("--output ctc --prior {root}/text", "text: no prior"),
+    "prior": ("--output ctc --prior {root}/text", "text: it holds no prior"),
     "prior of a transducer": ("--prior {root}/prior.npz", "expected: that of output"),
 }
 
@@ -112,7 +112,7 @@ def changed_config(experiment, **values):
 @pytest.mark.parametrize(
     "values, expected",
     [
-        ({"token_list": OTHERS}, "no weights of this model: Error"),
+        ({"token_list": OTHERS}, "size mismatch"),
         ({"token_list": ["<blank>", "x", *TOKENS[2:]]}, "Unknown symbol '<unk>'"),
         ({"bpemodel": "no.model", "token_type": "bpe"}, "there is no file no.model"),
         ({"encoder": "conv_blstn"}, "next: encoder: conv_blstm"),
@@ -134,7 +134,7 @@ def test_weights_that_lack_a_part_of_a_stock_model_are_refused(tmp_path, capsys)
     state.pop("ctc.ctc_lo.bias")
     torch.save(state, tmp_path / "model.pth")
     command = arguments(tmp_path, "run", "--output_dir", tmp_path / "out")
-    assert "it lacks ctc.ctc_lo.bias and 0 more" in message_of(capsys, command)
+    assert "ctc.ctc_lo.bias and 0 more are not in it" in message_of(capsys, command)
 
 
 def test_utterances_that_cannot_be_aligned_are_listed_and_the_others_kept(
@@ -178,6 +178,6 @@ def test_alignments_of_another_model_are_not_read_as_those_of_this_one(
     assert "next: ./run.sh --stage align" in message_of(capsys, command)
     command = ["import", experiment / "text", "--like", one, "--output_dir", tmp_path]
     assert "is of no known format" in message_of(capsys, command)
-    command = ["compare", one, other, "--output_dir", tmp_path / "page"]
+    command = ["compare", one, one, "--output_dir", tmp_path / "page"]
     command += ["--utterances", "u9", "--data_dir", experiment]
     assert "u9 is not in both" in message_of(capsys, command)

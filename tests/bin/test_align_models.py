@@ -17,7 +17,6 @@ from espnet_ext.asr.loss.warprnnt_shim import install
 from espnet_ext.bin.align import main
 from tests.asr.loss.paths import enumerate_all
 from tests.bin.align_experiment import (
-    ENCODER,
     TRANSDUCER,
     arguments,
     write_data,
@@ -28,23 +27,33 @@ pytestmark = pytest.mark.slow
 
 TOKENS = ["<blank>", "<unk>", "a", "b", "c", "<sos/eos>"]
 TEXTS = {"u1": "ab", "u2": "cc", "u3": "b"}
-LENGTHS = {"u1": 950, "u2": 700, "u3": 1100}  # five to seven frames
+# five to seven frames of 20 ms, and of the Conformer's 60 ms
+LENGTHS = {"conv_blstm": (950, 700, 1100), "staged_conformer": (2850, 2400, 3200)}
 HEADS = {"layers": [1, 2], "form": "ff"}
 JOINT = TRANSDUCER["decoder_conf"]["joint"]
 SIZES = {"embedding_size": 4, "hidden_size": 4}
 
 
-def transducer(joint=None, model=None) -> Dict:
+CONFORMER = {
+    "encoder": "staged_conformer",
+    "encoder_conf": {
+        "frontend": {"type": "conv", "conv_channels": [2, 3]},
+        **{"num_layers": 2, "model_size": 8, "feed_forward_size": 8, "num_heads": 2},
+        **{"conv_kernel_size": 3, "padding": "zero"},
+    },
+}
+
+
+def transducer(joint=None, **options) -> Dict:
     config: Dict = dict(TRANSDUCER)
     config["decoder_conf"] = {**SIZES, "joint": {**JOINT, **(joint or {})}}
-    config["model_conf"] = {"ctc_weight": 0.5, "aux_ctc": HEADS, **(model or {})}
+    config["model_conf"] = {"ctc_weight": 0.5, **options}
     return config
 
 
 def encoder_alone(model, **options) -> Dict:
     return {
-        "encoder": "conv_blstm",
-        "encoder_conf": ENCODER,
+        **CONFORMER,
         "decoder": None,
         "model": model,
         "model_conf": {"aux_ctc": HEADS, **options},
@@ -60,9 +69,10 @@ STOCK_ENCODER = {
     "model": "espnet",
 }
 MODELS = {
-    "RNA": transducer(),
+    "RNA": {**transducer(aux_ctc=HEADS), **CONFORMER},
+    "BLSTM": transducer(),
     "misplaced blank": transducer({"blank_column": "misplaced"}),
-    "RNN-T, one softmax": transducer({"emission": "softmax"}, {"topology": "rnnt"}),
+    "RNN-T, one softmax": transducer({"emission": "softmax"}, topology="rnnt"),
     "stateless": {**transducer(), "decoder": "stateless_transducer"},
     "trained framewise": {**transducer(), "model": "framewise_transducer"},
     "CTC": encoder_alone("ctc"),
@@ -91,6 +101,7 @@ MODELS = {
 CASES = [
     *(("RNA", "transducer", t) for t in (None, "rnnt", "label_loop")),
     *(("RNA", x, None) for x in ("ctc", "aux:1", "aux:2")),
+    *(("BLSTM", x, None) for x in ("transducer", "ctc")),
     ("misplaced blank", "transducer", None),
     *(("RNN-T, one softmax", "transducer", t) for t in (None, "rna")),
     ("stateless", "transducer", None),
@@ -127,11 +138,17 @@ def experiment(tmp_path_factory):
                 for parameter in model.parameters():
                     parameter.mul_(2.0)
             torch.save(model.state_dict(), root / "model.pth")
-            write_data(root, TEXTS, LENGTHS)
+            write_samples(root, name)
             made[name] = Experiment(root, model.eval())
         return made[name]
 
     return get
+
+
+def write_samples(root, name) -> None:
+    """Noise of a few frames for each text."""
+    lengths = LENGTHS.get(MODELS[name]["encoder"], LENGTHS["conv_blstm"])
+    write_data(root, TEXTS, dict(zip(TEXTS, lengths)))
 
 
 def batch_of(root, key) -> Dict[str, torch.Tensor]:
@@ -279,7 +296,7 @@ def test_a_model_whose_prediction_network_hears_frames_is_refused(tmp_path, caps
     config["decoder_conf"] = {f"{name}_size": 4 for name in sizes}
     config["decoder_conf"]["attention"] = {"key_size": 4, "window_size": 3}
     write_model(tmp_path, TOKENS, **config)
-    write_data(tmp_path, TEXTS, LENGTHS)
+    write_samples(tmp_path, "BLSTM")
     command = arguments(tmp_path, "run", "--output_dir", tmp_path / "a")
     assert main(command) == 1
     screen = capsys.readouterr().err
