@@ -17,6 +17,7 @@ import numpy as np
 from espnet_ext.errors import OptionError
 
 WORD_START, JOINER, SPACE, WORD_END = "\u2581", "@@", "<space>", "#"
+PHONEME_SHARE = 0.2  # of tokens that end a word
 UNITS = ("pieces", "joined", "characters", "phonemes", "words")
 
 
@@ -38,7 +39,9 @@ def units_of(token_type: Optional[str], tokens: Sequence[str]) -> str:
     if token_type == "word":
         if any(token.endswith(JOINER) for token in tokens):
             return "joined"
-        if any(len(t) > 1 and t.endswith(WORD_END) for t in tokens):
+        # a few words end so too ("c#"); of phonemes, about half do
+        ends = sum(len(t) > 1 and t.endswith(WORD_END) for t in tokens)
+        if ends > PHONEME_SHARE * len(tokens):
             return "phonemes"
     names: Dict[Optional[str], str] = {
         "char": "characters",

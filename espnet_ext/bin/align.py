@@ -131,7 +131,7 @@ def run(args) -> None:
     from espnet_ext.alignment.run import Aligner, align_all
     from espnet_ext.alignment.store import FILE, write_set
 
-    formats = check_formats(args.formats.split())
+    check_formats(args.formats.split())
     loaded, ids, load, options = _open(args)
     scale = args.prior_scale if args.prior else 0.0
     info = describe(
@@ -146,7 +146,7 @@ def run(args) -> None:
     folder = Path(args.output_dir)
     if matrices is not None:
         write_archive(matrices.by_id, folder, "posteriors")
-    export(made, folder, formats)
+    export(made, folder, args.formats.split())
     write_set(made, folder / FILE)
     print(summary(made))
 

@@ -171,3 +171,4 @@ def test_units_are_told_by_the_token_type_and_the_tokens():
     assert units_of("word", ["a@@", "b"]) == "joined"
     assert units_of("word", ["a", "b"]) == "words"
     assert units_of("word", ["K", "K#", "#"]) == "phonemes"
+    assert units_of("word", ["c#", *"abcdef"]) == "words"

@@ -11,6 +11,7 @@ from espnet_ext.analysis import hub5, sclite
 from espnet_ext.bin.align import main
 from espnet_ext.recipe.subword_nmt import cut_file, learn, load_cutter
 from tests.alignment.cases import same
+from tests.analysis.nist import nist_programs
 from tests.bin.align_experiment import RATE_HZ, arguments, write_data, write_model
 
 # apostrophes, digits, letters beyond ASCII, a word twice, and one unknown everywhere
@@ -104,12 +105,17 @@ def phonemes(root: Path) -> Unit:
         key: " ".join(PHONES[word].replace(" ", "_") for word in text.split())
         for key, text in SPOKEN.items()
     }
-    return Unit("phonemes", tokens, {"token_type": "word"}, texts, shown)
+    return Unit("phonemes", tokens, {"token_type": "phn"}, texts, shown)
 
 
-@pytest.fixture(
-    scope="module", params=[characters, words, sentencepieces, subwords, phonemes]
-)
+def phonemes_as_words(root: Path) -> Unit:
+    return phonemes(root)._replace(config={"token_type": "word"})
+
+
+KINDS = [characters, words, sentencepieces, subwords, phonemes, phonemes_as_words]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def aligned(request, tmp_path_factory):
     """The unit, and the folder of its alignments."""
     root = tmp_path_factory.mktemp(request.param.__name__)
@@ -170,9 +176,8 @@ def test_what_is_exported_is_read_back_the_same(aligned, kind, tmp_path):
     assert same(read_set(back), read_set(folder), scores=False)
 
 
-@pytest.mark.slow
-def test_word_times_are_scored_without_an_error(aligned, tmp_path):
-    """Each reference word is the only one of its segment, at the time it is aligned."""
+def scored_files(aligned, tmp_path):
+    """STM, CTM and GLM, and the number of words: each has a segment of its own."""
     _, folder = aligned
     command = ["export", str(folder), "--text", str(folder.parent / "spoken")]
     command += ["--formats", "ctm", "--output_dir", str(tmp_path)]
@@ -189,9 +194,20 @@ def test_word_times_are_scored_without_an_error(aligned, tmp_path):
     )
     glm = tmp_path / "glm"
     glm.write_text(GLM, encoding="utf-8")
-    score = hub5.score_hub5(stm, tmp_path / "words.ctm", glm)
     count = sum(len(text.split()) for text in SPOKEN.values())
-    assert (score.total.errors, score.total.words) == (0, count)
-    if sclite.find_sctk() is not None:
-        official = sclite.score_hub5(stm, tmp_path / "words.ctm", glm, tmp_path / "out")
-        assert (official.total.errors, official.total.words) == (0, count)
+    return (stm, tmp_path / "words.ctm", glm), count
+
+
+@pytest.mark.slow
+def test_word_times_are_scored_without_an_error(aligned, tmp_path):
+    files, count = scored_files(aligned, tmp_path)
+    total = hub5.score_hub5(*files).total
+    assert (total.errors, total.words) == (0, count)
+
+
+@pytest.mark.slow
+def test_nists_scorer_takes_the_word_times(aligned, tmp_path):
+    nist_programs()
+    files, count = scored_files(aligned, tmp_path)
+    total = sclite.score_hub5(*files, tmp_path / "out").total
+    assert (total.errors, total.words) == (0, count)
