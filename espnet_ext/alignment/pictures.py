@@ -105,7 +105,7 @@ def draw_utterance(
     )
     axes[1].set_ylabel("kHz")
     for axis, lane, colour in zip(axes[2:], lanes, COLOURS * len(lanes)):
-        _draw_lane(axis, lane, colour)
+        _draw_lane(axis, lane, colour, length_s)
         for word in lane.words:
             axes[1].axvline(word.start_s, color=colour, linewidth=0.9)
     axes[-1].set_xlabel("seconds")
@@ -113,18 +113,26 @@ def draw_utterance(
     return _save(figure, path)
 
 
-def _draw_lane(axis, lane: Lane, colour: str) -> None:
-    """Words above, labels below; a short one is as wide as it lasts."""
+def _draw_lane(axis, lane: Lane, colour: str, length_s: float) -> None:
+    """Words above, labels below; a short one is as wide as it lasts.
+
+    The last frame may end behind the audio: its name is put where it can be seen.
+    """
+    from matplotlib.colors import to_rgba
+
     rows: List = [(lane.words, 0.5, 0.25), (lane.labels, 0.0, 0.55)]
     for row, bottom, alpha in rows:
         spans = [(x.start_s, x.end_s - x.start_s) for x in row]
         axis.broken_barh(
-            spans, (bottom + 0.02, 0.46), facecolors=colour, alpha=alpha, linewidth=0
+            *(spans, (bottom + 0.02, 0.46)),
+            **{"facecolors": to_rgba(colour, alpha), "edgecolors": "white"},
+            linewidth=1.0,
         )
         for place, label in enumerate(row):
             # names of labels that follow closely take turns in height
             height = bottom + (0.13 if bottom == 0.0 and place % 2 else 0.3)
-            at = label.start_s if bottom == 0.0 else (label.start_s + label.end_s) / 2
+            middle = (label.start_s + min(label.end_s, length_s)) / 2
+            at = label.start_s if bottom == 0.0 else middle
             axis.text(
                 at,
                 height,
@@ -134,6 +142,7 @@ def _draw_lane(axis, lane: Lane, colour: str) -> None:
                 fontsize=7.5,
                 color="#1c2430",
                 parse_math=False,
+                clip_on=False,
             )
     axis.set_ylim(0.0, 1.0)
     axis.set_yticks([])

@@ -172,3 +172,29 @@ def test_units_are_told_by_the_token_type_and_the_tokens():
     assert units_of("word", ["a", "b"]) == "words"
     assert units_of("word", ["K", "K#", "#"]) == "phonemes"
     assert units_of("word", ["c#", *"abcdef"]) == "words"
+
+
+def test_the_page_says_which_alignment_is_later(tmp_path):
+    for sets, expected in (
+        ((FIRST, SECOND), "B is 133 ms later on"),
+        ((SECOND, FIRST), "B is 133 ms earlier on"),
+    ):
+        page = write_comparison(sets, "AB", tmp_path)
+        assert expected in page.read_text(encoding="utf-8")
+
+
+def test_neighbours_in_a_lane_have_an_edge_between_them():
+    """Else words that follow each other without a pause look like one."""
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+
+    from espnet_ext.alignment.pictures import Label, Lane, _draw_lane
+
+    axis = Figure().subplots()
+    words = [Label(0.0, 0.4, "a"), Label(0.4, 1.2, "b")]
+    _draw_lane(axis, Lane("x", words, words), "#1f5fa8", 1.0)
+    for row in axis.collections:
+        assert len(row.get_paths()) == 2
+        assert to_hex(row.get_edgecolor()[0]) == "#ffffff"
+    ends = [text.get_position()[0] for text in axis.texts if text.get_text() == "b"]
+    assert max(ends) == pytest.approx(0.7)  # of what is heard, not of the last frame
