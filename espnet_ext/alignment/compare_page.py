@@ -90,10 +90,10 @@ def _made(alignments: AlignmentSet) -> str:
 
 def _summary(figures: Comparison, names: Sequence[str]) -> str:
     shift_ms = 1000 * figures.mean_shift_s
+    which = "later" if shift_ms >= 0 else "earlier"
     return (
         f"{figures.compared} {figures.unit} in {figures.utterances} utterances: "
-        f"{names[1]} is {abs(shift_ms):.0f} ms {'later' if shift_ms >= 0 else 'earlier'}"
-        " on average"
+        f"{names[1]} is {abs(shift_ms):.0f} ms {which} on average"
     )
 
 

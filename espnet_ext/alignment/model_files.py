@@ -191,13 +191,12 @@ def open_data(
             where="--data_path_and_name_and_type",
             expected="speech and text, each once",
         )
-    pieces = getattr(config, "bpemodel", None)
-    for where, path in (
-        *((f"--data_path_and_name_and_type {name}", x[0]) for name, x in by_name.items()),
-        *((("--key_file", key_file),) if key_file else ()),
-        *((("bpemodel of --asr_train_config", pieces),) if pieces else ()),
-    ):
-        if not Path(path).is_file():
+    option = "--data_path_and_name_and_type"
+    files = {f"{option} {name}": path for name, (path, _) in by_name.items()}
+    files["--key_file"] = key_file
+    files["bpemodel of --asr_train_config"] = getattr(config, "bpemodel", None)
+    for where, path in files.items():
+        if path and not Path(path).is_file():
             raise MissingInputError(
                 f"there is no file {path}",
                 where=where,

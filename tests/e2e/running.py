@@ -62,7 +62,7 @@ def interrupt(process: subprocess.Popen) -> str:
 
 
 def kill(process: subprocess.Popen) -> None:
-    """SIGKILL to the process and all that it has started, jobs of their own group too."""
+    """SIGKILL to the process and all that it has started."""
     started = psutil.Process(process.pid)
     for each in [started, *started.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
