@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from espnet_ext.corpus_statistics import EVERYTHING, Corpora, CorpusStatistics
+from espnet_ext.corpus_ids import EVERYTHING, Corpora
+from espnet_ext.corpus_statistics import CorpusStatistics
 from espnet_ext.errors import FormatError, OptionError
 
 CORPORA = Corpora.parse("calls= studio=st- call_home=st-ch- calls=sw")

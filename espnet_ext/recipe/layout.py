@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import List, NamedTuple, Optional
 
-from espnet_ext.corpus_statistics import EVERYTHING, Corpora
+from espnet_ext.corpus_ids import EVERYTHING, Corpora
 from espnet_ext.errors import OptionError
 from espnet_ext.recipe.options import RecipeOptions
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from espnet_ext.alignment.outputs import get_output
-from espnet_ext.corpus_statistics import Corpora, CorpusStatistics
+from espnet_ext.corpus_ids import Corpora
+from espnet_ext.corpus_statistics import CorpusStatistics
 from espnet_ext.inference.speech2text import Speech2Text
 from espnet_ext.inference.streaming import check_streamable
 from espnet_ext.layers.corpus_mvn import choose_corpus, utterances_are

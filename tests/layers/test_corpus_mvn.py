@@ -5,7 +5,8 @@ import pytest
 import torch
 from espnet2.layers.global_mvn import GlobalMVN
 
-from espnet_ext.corpus_statistics import Corpora, CorpusStatistics
+from espnet_ext.corpus_ids import Corpora
+from espnet_ext.corpus_statistics import CorpusStatistics
 from espnet_ext.errors import OptionError
 from espnet_ext.layers.corpus_mvn import (
     CorpusMVN,

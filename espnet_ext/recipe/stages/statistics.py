@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from espnet_ext.corpus.shards import split
-from espnet_ext.corpus_statistics import Corpora, CorpusStatistics
+from espnet_ext.corpus_ids import Corpora
+from espnet_ext.corpus_statistics import CorpusStatistics
 from espnet_ext.errors import OptionError
 from espnet_ext.files import read_lines
 from espnet_ext.recipe.config import settings_of

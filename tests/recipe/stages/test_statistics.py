@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from espnet_ext.corpus_statistics import Corpora, CorpusStatistics
+from espnet_ext.corpus_ids import Corpora
+from espnet_ext.corpus_statistics import CorpusStatistics
 from espnet_ext.errors import OptionError
 from espnet_ext.recipe.stages import statistics, train
 from tests.recipe.folders import context
