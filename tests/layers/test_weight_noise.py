@@ -58,7 +58,7 @@ def test_one_seed_repeats_and_two_differ():
 
 
 def test_the_gradient_is_that_at_the_noisy_weights_by_finite_differences():
-    """Noise: the slope at w + n. Dropout: that of the masked weight, through the mask."""
+    """Noise: the slope at w + n. Dropout: at the masked weight, through the mask."""
     x = torch.randn(1, 3, 4, dtype=torch.float64)
     for std, dropout in ((0.3, 0.0), (0.0, 0.4)):
         network = Network().double()
@@ -84,7 +84,7 @@ def test_the_gradient_is_that_at_the_noisy_weights_by_finite_differences():
 
 
 def draws(each, batches):
-    """First noisy weight of each batch; ``update`` marks where gradients are dropped."""
+    """First noisy weight of each batch; at ``update`` gradients are dropped."""
     torch.manual_seed(0)
     network, noise = Network(), WeightNoise(0.1, 0.0, each)
     noise.generator = torch.Generator().manual_seed(1)
@@ -94,7 +94,9 @@ def draws(each, batches):
             network.zero_grad(set_to_none=True)
             continue
         weights = noise.weights(network)
-        torch.func.functional_call(network, weights, (torch.ones(1, 2, 4),)).sum().backward()
+        torch.func.functional_call(
+            network, weights, (torch.ones(1, 2, 4),)
+        ).sum().backward()
         found.append(float(weights["linear.weight"][0, 0].detach()))
     return found
 

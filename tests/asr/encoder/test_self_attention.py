@@ -83,13 +83,16 @@ def loss_of_scores(layer, x, scores_HTT):
 
 def score(layer, x, h, t, s):
     """One score by the formula of the original."""
-    q, k, _ = (x @ layer.qkv.weight.T + layer.qkv.bias).unflatten(1, (HEADS, -1))[
-        :, h
-    ].chunk(3, dim=1)
+    q, k, _ = (
+        (x @ layer.qkv.weight.T + layer.qkv.bias)
+        .unflatten(1, (HEADS, -1))[:, h]
+        .chunk(3, dim=1)
+    )
     own = slice(HEAD * h, HEAD * (h + 1))
-    p = layer.linear_pos.weight[own] @ sinusoid_table(len(x), SIZE).double()[
-        s - t + len(x) - 1
-    ]
+    p = (
+        layer.linear_pos.weight[own]
+        @ sinusoid_table(len(x), SIZE).double()[s - t + len(x) - 1]
+    )
     content = (q[t] + layer.pos_bias_u[h]) @ k[s]
     return (content + (q[t] + layer.pos_bias_v[h]) @ p) / math.sqrt(HEAD)
 

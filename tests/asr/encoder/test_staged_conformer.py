@@ -8,6 +8,7 @@ from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.growing import Axis
 from espnet_ext.layers.relative_positions import sinusoid_table
+from espnet_ext.streams import Streams, attach
 
 TINY = dict(
     frontend={"type": "blstm", "hidden_size": 3, "time_pooling": [3, 2]},
@@ -237,6 +238,9 @@ def test_outputs_of_layers_are_given_by_number_as_far_as_they_exist():
 def test_weight_noise_comes_from_its_own_stream_and_renames_nothing():
     network = encoder(weight_noise_std=0.1)
     names = set(network.state_dict())
+    streams = Streams(1)
+    attach(network, streams)
+    assert network.weight_noise.generator is streams.generator("noise")
     x, lengths = batch()
 
     def run(seed):
