@@ -75,7 +75,9 @@ def average_frame(
         total += frames_BTD[0, :count].double().sum(0).cpu()
         frames += count
     if frames == 0:
-        raise MissingInputError("the audio has no frames", where=[p for _, p in recordings[:1]])
+        raise MissingInputError(
+            "the audio has no frames", where=[p for _, p in recordings[:1]]
+        )
     return (total / frames).float()
 
 
