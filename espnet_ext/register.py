@@ -28,6 +28,7 @@ def register() -> None:
     from espnet_ext.asr.specaug.delayed import DelayedSpecAug
     from espnet_ext.asr.specaug.masks_by_step import MasksByStep
     from espnet_ext.asr.transducer_model import TransducerModel
+    from espnet_ext.layers.corpus_mvn import CorpusMVN
     from espnet_ext.optimizers.adam_tf import AdamTf, NadamTf
     from espnet_ext.schedulers.newbob import Newbob
     from espnet_ext.schedulers.piecewise import (
@@ -43,6 +44,7 @@ def register() -> None:
         (asr.frontend_choices, "gammatone", GammatoneFrontend),
         (asr.specaug_choices, "delayed_specaug", DelayedSpecAug),
         (asr.specaug_choices, "masks_by_step", MasksByStep),
+        (asr.normalize_choices, "corpus_mvn", CorpusMVN),
         (asr.encoder_choices, "conv_blstm", ConvBlstmEncoder),
         (asr.encoder_choices, "frontend_e_branchformer", FrontendEBranchformer),
         (asr.encoder_choices, "staged_conformer", StagedConformerEncoder),

@@ -33,6 +33,7 @@ class Output:
         first_id: Token id of class 0.
         log_probs: Log-probabilities [B, T, C] of frames; None for a transducer, which
             has none without a label history.
+        model: The whole model.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Output:
     classes: int
     first_id: int = 0
     log_probs: Optional[Callable[[torch.Tensor], torch.Tensor]] = None
+    model: Optional[torch.nn.Module] = None
 
 
 def outputs_of(model) -> List[str]:
@@ -75,6 +77,10 @@ def get_output(model, name: str = AUTO) -> Output:
             expected=", ".join(names) or "a transducer, a CTC layer, or CTC heads",
             next_step=f"--output {names[0]}" if names else None,
         )
+    return dataclasses.replace(_output(model, name), model=model)
+
+
+def _output(model, name: str) -> Output:
     if name == TRANSDUCER:
         return _transducer(model)
     if name == CTC:

@@ -12,6 +12,7 @@ from espnet_ext.alignment.outputs import Output
 from espnet_ext.alignment.prior import PriorSum
 from espnet_ext.alignment.store import Aligned, AlignmentInfo, AlignmentSet
 from espnet_ext.errors import UserError
+from espnet_ext.layers.corpus_mvn import utterances_are
 
 BATCH_SAMPLES = 2_400_000  # 5 minutes of telephone speech
 SoftSink = Callable[[str, Soft], None]
@@ -38,9 +39,10 @@ class Aligner(NamedTuple):
     ) -> List[Optional[Aligned]]:
         """Alignments of a batch; None where there is none."""
         batch = collate(utterances)
-        frames, lengths_B = self.output.frames(
-            batch.speech.to(self.device), batch.speech_lengths.to(self.device)
-        )
+        with utterances_are(self.output.model, batch.ids):
+            frames, lengths_B = self.output.frames(
+                batch.speech.to(self.device), batch.speech_lengths.to(self.device)
+            )
         labels_BL = batch.text.clamp(min=0).to(self.device)
         label_lens_B = batch.text_lengths.to(self.device)
         lengths_B = lengths_B.to(self.device)
@@ -143,7 +145,7 @@ def add_prior(
     failed: Dict[str, str] = {}
     for group in batches(ids, load, batch_samples, failed):
         batch = collate(group)
-        with torch.no_grad():
+        with torch.no_grad(), utterances_are(output.model, batch.ids):
             frames = output.frames(
                 batch.speech.to(device), batch.speech_lengths.to(device)
             )

@@ -42,8 +42,9 @@ class Reproduction(torch.nn.Module):
         Raises:
             ValueError: An unknown option, or one that is needed.
         """
+        front = getattr(encoder, "frontend", encoder)  # of ours, or a BLSTM encoder
         known: Dict[str, Optional[int]] = {
-            "reduction": getattr(getattr(encoder, "frontend", None), "reduction", None),
+            "reduction": getattr(front, "reduction", None),
             "features": None if frontend is None else frontend.output_size(),
             **options,
         }

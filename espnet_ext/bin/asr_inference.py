@@ -61,6 +61,11 @@ def get_parser() -> argparse.ArgumentParser:
         default=False,
         help="encode in the windows of training, as a stream is (chunk_size)",
     )
+    group.add_argument(
+        "--corpus",
+        help="normalise all utterances as those of this corpus (corpus_mvn); default: "
+        "as their ids say",
+    )
     return parser
 
 

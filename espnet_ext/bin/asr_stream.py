@@ -20,6 +20,7 @@ from espnet_ext.errors import AudioError, MissingInputError, OptionError, run_ma
 from espnet_ext.inference.latency import frame_shift
 from espnet_ext.inference.recognizer import add_recognizer_options, load_recognizer
 from espnet_ext.inference.streaming import StreamingRecognizer
+from espnet_ext.layers.corpus_mvn import choose_corpus
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -28,6 +29,9 @@ def get_parser() -> argparse.ArgumentParser:
     add_recognizer_options(parser, required=False)
     parser.add_argument("--model_tag", help="a packed model (.zip) instead")
     parser.add_argument("--wav", nargs="+", required=True, help="audio files")
+    parser.add_argument(
+        "--corpus", help="whose statistics normalise it (corpus_mvn); default: first"
+    )
     parser.add_argument("--block_ms", type=float, default=200.0, help="of each block")
     return parser
 
@@ -89,6 +93,8 @@ def stream(cmd: Optional[Sequence[str]] = None) -> int:
         files = unpack_model(args.model_tag)
         config, weights = files["asr_train_config"], files["asr_model_file"]
     loaded = load_recognizer(config, weights, args.device)
+    if args.corpus:
+        choose_corpus(loaded.model, args.corpus)
     recognizer = StreamingRecognizer(loaded.model)
     shift = frame_shift(loaded.model, loaded.arguments)
     latency = recognizer.latency

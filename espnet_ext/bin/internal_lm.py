@@ -29,6 +29,7 @@ from espnet_ext.inference.recognizer import (
     labels_of_text,
     load_recognizer,
 )
+from espnet_ext.layers.corpus_mvn import utterances_are
 
 DEFAULTS = MiniLstmOptions()
 
@@ -56,22 +57,27 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 @torch.no_grad()
-def average_frame(recognizer: Recognizer, paths: Sequence[str]) -> torch.Tensor:
-    """Mean encoder output [D] over all frames of some audio files."""
+def average_frame(
+    recognizer: Recognizer, recordings: Sequence[Sequence[str]]
+) -> torch.Tensor:
+    """Mean encoder output [D] over all frames of recordings: (utterance id, path)."""
     import soundfile
 
     total, frames = torch.zeros(recognizer.encoder_size, dtype=torch.float64), 0
     device = next(recognizer.model.parameters()).device
-    for path in paths:
+    for key, path in recordings:
         samples, _ = soundfile.read(path, dtype="float32")
         speech = torch.from_numpy(samples).unsqueeze(0).to(device)
         lengths = torch.tensor([speech.size(1)], device=device)
-        frames_BTD, lengths_B = recognizer.model.encode_frames(speech, lengths)
+        with utterances_are(recognizer.model, [key]):
+            frames_BTD, lengths_B = recognizer.model.encode_frames(speech, lengths)
         count = int(lengths_B[0])
         total += frames_BTD[0, :count].double().sum(0).cpu()
         frames += count
     if frames == 0:
-        raise MissingInputError("the audio has no frames", where=paths[:1])
+        raise MissingInputError(
+            "the audio has no frames", where=[p for _, p in recordings[:1]]
+        )
     return (total / frames).float()
 
 
@@ -83,9 +89,9 @@ def make(cmd: Optional[Sequence[str]] = None) -> int:
     )
     if args.kind == "average":
         lines = read_lines(args.wav_scp)[: args.max_utterances]
-        paths = [line.split(maxsplit=1)[1] for line in lines]
-        save_average(average_frame(recognizer, paths), args.output)
-        print(f"{args.output}: mean encoder frame of {len(paths)} recordings")
+        recordings = [line.split(maxsplit=1) for line in lines]
+        save_average(average_frame(recognizer, recordings), args.output)
+        print(f"{args.output}: mean encoder frame of {len(recordings)} recordings")
         return 0
     torch.manual_seed(args.seed)
     decoder = recognizer.model.decoder

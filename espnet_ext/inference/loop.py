@@ -30,7 +30,7 @@ class Decoded(NamedTuple):
 def decode_all(
     keys: Sequence[str],
     load: Callable[[str], np.ndarray],
-    decode: Callable[[List[np.ndarray]], List[Tuple[Any, Any]]],
+    decode: Callable[[List[np.ndarray], List[str]], List[Tuple[Any, Any]]],
     results: Results,
     batch_size: int = 1,
     rate_hz: int = 0,
@@ -40,7 +40,8 @@ def decode_all(
     Args:
         keys: Utterance ids.
         load: Samples of an utterance.
-        decode: N-best list and words (or None) of each of several utterances.
+        decode: N-best list and words (or None) of each of several utterances, given
+            with their ids.
         results: Takes them.
         batch_size: Utterances given to ``decode`` at once.
         rate_hz: Sampling rate, for the real-time factor; 0 for unknown.
@@ -71,7 +72,7 @@ def _decode_batch(batch: Batch, decode, results: Results) -> None:
     for _, speech in batch:
         logging.info(f"speech length: {len(speech)}")
     try:
-        decoded = decode([speech for _, speech in batch])
+        decoded = decode([speech for _, speech in batch], [key for key, _ in batch])
     except Exception as error:  # the cause is one utterance, or its reason is shown
         if len(batch) == 1:
             _failed(results, batch[0][0], error)

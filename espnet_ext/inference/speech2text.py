@@ -38,6 +38,11 @@ from espnet_ext.inference.word_times import (
     timed_words,
     words_of,
 )
+from espnet_ext.layers.corpus_mvn import (
+    choose_corpus,
+    utterances_are,
+    utterances_of,
+)
 from espnet_ext.recipe import subword_nmt
 from espnet_ext.register import register
 
@@ -67,6 +72,8 @@ class Speech2Text(stock.Speech2Text):
         batch_encoder: Encode the utterances of a batch together: faster on a GPU, but
             then their last frames depend on the batch.
         chunked: Encode in the windows of training (``chunk_size``), as a stream is.
+        corpus: What all utterances are normalised as, of the corpora that a model with
+            ``corpus_mvn`` knows; by default their ids tell.
         kwargs: Options of FusionOptions, and those of ESPnet's Speech2Text.
     """
 
@@ -78,6 +85,7 @@ class Speech2Text(stock.Speech2Text):
         beam_size: int = 20,
         batch_encoder: bool = False,
         chunked: bool = False,
+        corpus: Optional[str] = None,
         **kwargs,
     ):
         config = transducer_conf or {}
@@ -110,6 +118,8 @@ class Speech2Text(stock.Speech2Text):
         self.fusion, self.batch_size = fusion, batch_size
         self.batch_encoder = batch_encoder
         model = self.asr_model
+        if corpus:
+            choose_corpus(model, corpus)
         if not isinstance(model, OURS):
             return
         if fusion.ilm_type and not isinstance(model, TransducerModel):
@@ -171,9 +181,11 @@ class Speech2Text(stock.Speech2Text):
             batch = {"speech": speech, "speech_lengths": speech_lengths}
             return self.asr_model.encode(**to_device(batch, self.device))
         frames, lengths = [], []
-        for samples, length in zip(speech, speech_lengths.tolist()):
+        ids = utterances_of(self.asr_model) or [None] * len(speech)
+        for samples, length, key in zip(speech, speech_lengths.tolist(), ids):
             one = samples[:length].unsqueeze(0).to(self.device)
-            am_1TR, length_1 = self.asr_model.encode(one, torch.tensor([length]))
+            with utterances_are(self.asr_model, key and [key]):
+                am_1TR, length_1 = self.asr_model.encode(one, torch.tensor([length]))
             frames.append(am_1TR[0])
             lengths.append(length_1)
         return torch.nn.utils.rnn.pad_sequence(frames, True), torch.cat(lengths)
@@ -202,16 +214,23 @@ class Speech2Text(stock.Speech2Text):
         frames = emission_frames(best.symbols, self.asr_model.blank_id)
         return timed_words(nbest[0][1], frames, self.shift.seconds, kind, posteriors)
 
-    def transcribe(self, waves: Sequence[np.ndarray]) -> List[Any]:
+    def transcribe(
+        self, waves: Sequence[np.ndarray], utterance_ids: Optional[List[str]] = None
+    ) -> List[Any]:
         """N-best list and words (or None) of each of several utterances.
+
+        Args:
+            waves: Samples of each.
+            utterance_ids: Of each; only a model with ``corpus_mvn`` asks for them.
 
         Raises:
             AudioError: An utterance is too short for one encoder frame.
         """
-        if len(waves) == 1:
-            nbest = [self(waves[0])]
-        else:
-            nbest = self.batch_decode(list(waves))
+        with utterances_are(self.asr_model, utterance_ids):
+            if len(waves) == 1:
+                nbest = [self(waves[0])]
+            else:
+                nbest = self.batch_decode(list(waves))
         results = []
         for wave, hypotheses in zip(waves, nbest):
             if isinstance(hypotheses, tuple):

@@ -15,6 +15,7 @@ from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import OptionError
 from espnet_ext.inference.blockwise import Blockwise
+from espnet_ext.layers.corpus_mvn import CorpusMVN
 
 
 class Emitted(NamedTuple):
@@ -78,9 +79,9 @@ def check_streamable(model: TransducerModel) -> None:
     elif not hasattr(encoder.frontend, "context"):
         part = "a BLSTM in front of the encoder"
         expected = "encoder frontend conv, strided_conv or swish_conv"
-    elif model.normalize is not None and not isinstance(model.normalize, GlobalMVN):
+    elif not isinstance(model.normalize, (GlobalMVN, CorpusMVN, type(None))):
         part = f"normalisation {type(model.normalize).__name__}"
-        expected = "global_mvn or none"
+        expected = "global_mvn, corpus_mvn or none"
     elif model.preencoder is not None or model.postencoder is not None:
         part, expected = "preencoder or postencoder", "none"
     else:

@@ -9,7 +9,7 @@ Source: reference/models.md d.6; reference/parts.md 5.
 """
 
 # Dimensions: B batch, T frames, D feature, C windows, W window size
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
@@ -83,3 +83,24 @@ class Chunking(NamedTuple):
         weights = own_BC.to(y_BCWD.dtype).repeat_interleave(size, dim=1)
         covered = y_BCWD.new_zeros(batch, total).index_add(1, place, weights)
         return joined / covered.clamp(min=1.0).unsqueeze(2)
+
+
+def chunking_of(
+    size: Optional[int], stride: Optional[int], tail: str
+) -> Optional[Chunking]:
+    """Chunking from the options of an encoder; None without a size.
+
+    Raises:
+        ValueError: Windows that are empty or leave gaps, or an unknown tail.
+    """
+    if tail not in TAILS:
+        raise ValueError(f"chunk_tail {tail!r}: expected one of {TAILS}")
+    if size is None:
+        return None
+    stride = size if stride is None else stride
+    if not 1 <= stride <= size:
+        raise ValueError(
+            f"chunk_size {size} and chunk_stride {stride}: expected "
+            "1 <= chunk_stride <= chunk_size"
+        )
+    return Chunking(size, stride, tail)

@@ -4,6 +4,9 @@ Perturbed copies of the weights take the place of the parameters for one forward
 (``torch.func.functional_call``), so that checkpoints and optimizers see nothing of it.
 The gradient goes to the parameter, through the mask where there is dropout.
 
+The original drew anew in each batch, also where the gradients of several batches make
+one update. ``each: update`` keeps what was drawn until the gradients are gone.
+
 Source: reference/parts.md 2.4 (``vn``, ``wdrop``): input and recurrent matrices of
 LSTMs and weights of Linear layers; no biases, norms or convolutions.
 """
@@ -16,6 +19,8 @@ import torch.nn.functional as F
 from espnet_ext.layers.growing import GrowingLinear
 from espnet_ext.layers.lstm import Lstm
 from espnet_ext.streams import on_device
+
+EACH = ("batch", "update")
 
 
 def matrices(module: torch.nn.Module) -> Iterator[Tuple[str, torch.nn.Parameter]]:
@@ -68,3 +73,48 @@ def perturbed(
             changed = dropped(changed, dropout, generator)
         result[name] = changed
     return result
+
+
+class WeightNoise(torch.nn.Module):
+    """Noise and dropout on the matrices of the module that it is given.
+
+    Args:
+        std: Standard deviation of the noise.
+        dropout: Rate of elementwise weight dropout.
+        each: ``batch``: every forward pass in training draws anew (original);
+            ``update``: all batches of an update have the same noise. Where one update
+            ends follows from the gradients, which are gone then. A buffer, the only
+            one, has it continue after a resumption in the middle of an update.
+    """
+
+    random_stream = "noise"
+
+    def __init__(self, std: float = 0.0, dropout: float = 0.0, each: str = "batch"):
+        super().__init__()
+        if std < 0.0 or not 0.0 <= dropout < 1.0:
+            raise ValueError(
+                f"weight_noise_std {std}, weight_dropout {dropout}: expected "
+                "0 <= weight_noise_std and 0 <= weight_dropout < 1"
+            )
+        if each not in EACH:
+            raise ValueError(f"weight_noise_each {each!r}: expected one of {EACH}")
+        self.std, self.dropout, self.each = std, dropout, each
+        self.generator: Optional[torch.Generator] = None  # set by streams.attach
+        if each == "update":
+            # float64 holds a seed of 31 bits, and n-best averaging adds up integers
+            self.register_buffer("seed", torch.zeros((), dtype=torch.float64))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to do in this forward pass."""
+        return self.training and (self.std > 0.0 or self.dropout > 0.0)
+
+    def weights(self, module: torch.nn.Module) -> Dict[str, torch.Tensor]:
+        """See ``perturbed``."""
+        generator = self.generator
+        if self.each == "update":
+            if all(weight.grad is None for _, weight in matrices(module)):
+                drawn = torch.randint(2**31, (), generator=generator)
+                self.seed.fill_(float(drawn))
+            generator = torch.Generator().manual_seed(int(self.seed))
+        return perturbed(module, self.std, self.dropout, generator)

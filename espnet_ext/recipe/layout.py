@@ -5,8 +5,9 @@ All paths are relative to the recipe directory, so that a recipe can be moved.
 
 import re
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional
 
+from espnet_ext.corpus_ids import EVERYTHING, Corpora
 from espnet_ext.errors import OptionError
 from espnet_ext.recipe.options import RecipeOptions
 
@@ -36,6 +37,8 @@ COMBINED = {
     "dev_and_prompts": ("dev", "prompts_dev"),
 }
 # keeps the results of corpora apart that one call after the other may use
+# the corpora in a training set by the beginnings of utterance ids, for corpus_mvn
+CORPORA_IN = {"embedded+prompts": "switchboard= prompts=allison-"}
 CORPUS_TAGS = {"prompts": "prompts", "embedded+prompts": "embedded_prompts"}
 
 
@@ -153,6 +156,26 @@ class Layout:
         name = f"asr_stats_{options.feats_type}{self._units_tag(options.token_type)}"
         name += "_sp" if self.train_set.endswith("_sp") else ""
         return Path(options.asr_stats_dir or self.exp / name)
+
+    @property
+    def corpora(self) -> Optional[Corpora]:
+        """The corpora that are normalised each by itself; None if none is.
+
+        Raises:
+            OptionError: ``--corpora`` is not understood.
+        """
+        options = self.options
+        if options.feats_normalize != "corpus_mvn":
+            return None
+        preset = "" if options.train_set else CORPORA_IN.get(options.corpus, "")
+        return Corpora.parse(options.corpora or preset or EVERYTHING)
+
+    @property
+    def normalisation_file(self) -> Optional[Path]:
+        """Statistics of the features that stage 10 writes, if they are used."""
+        names = {"global_mvn": "feats_stats.npz", "corpus_mvn": "corpus_stats.npz"}
+        name = names.get(self.options.feats_normalize)
+        return None if name is None else self.asr_stats / "train" / name
 
     @property
     def lm_tag(self) -> str:

@@ -153,7 +153,11 @@ class RecipeOptions:
     feats_normalize: str = _asr(
         "global_mvn",
         "added at stage 11",
-        ("global_mvn", "utterance_mvn", "uttmvn", "none"),
+        ("global_mvn", "corpus_mvn", "utterance_mvn", "uttmvn", "none"),
+    )
+    corpora: str = _asr(
+        "",
+        "of corpus_mvn: 'NAME=PREFIX ..' of utterance ids (empty: as --corpus has it)",
     )
     asr_speech_fold_length: int = _asr(800, "speech fold length, frames of 100 samples")
     asr_text_fold_length: int = _asr(150, "text fold length")

@@ -15,6 +15,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet_ext.errors import OptionError
+from espnet_ext.layers.corpus_mvn import follow_utterances
 from espnet_ext.names import nearest
 from espnet_ext.register import register
 from espnet_ext.train import sub_epoch_task
@@ -146,6 +147,8 @@ class TransducerTask(ASRTask):
         """
         check_plugin_options(args)
         try:
-            return super().build_model(args)
+            model = super().build_model(args)
         except ValueError as error:
             raise OptionError(f"the model cannot be built: {error}") from error
+        follow_utterances(model)
+        return model

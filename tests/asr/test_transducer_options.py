@@ -142,7 +142,7 @@ def test_reproduction_is_the_squared_distance_of_stacked_input_frames():
     zero = gradients(model_of(reproduction={**options, "weight": 0.0}), batch)
     absent = gradients(model_of(), batch)
     assert all(torch.equal(zero[name], absent[name]) for name in absent)
-    with pytest.raises(ValueError, match="missing: features, reduction"):
+    with pytest.raises(ValueError, match="missing: features"):
         model_of(reproduction={"weight": 1.0})
 
 

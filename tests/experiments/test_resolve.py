@@ -34,6 +34,13 @@ def test_all_experiments_take_less_than_2000_lines_of_yaml():
     assert len(files) > 10 and lines <= 2000
 
 
+@pytest.mark.parametrize("name", ["start", "orig", GOOD, "old_nick_att_conformer"])
+def test_segments_have_mean_zero_and_variance_one_as_in_the_original(name):
+    """reference/data.md 2; ESPnet's utterance_mvn leaves the variance alone."""
+    normalisation = resolve(name, conf=CONF).get("normalize_conf")
+    assert normalisation == {"norm_means": True, "norm_vars": True}
+
+
 def test_every_overlay_of_the_repository_has_at_most_ten_keys():
     assert len(CONF.overlays) < 20  # most experiments need none: the name says it
     for path in CONF.overlays.values():

@@ -1,10 +1,12 @@
 """Noise and dropout on weights: which ones, how much, and where gradients go."""
 
+import itertools
+
 import torch
 
 from espnet_ext.layers.growing import GrowingLayerNorm, GrowingLinear, fixed
 from espnet_ext.layers.lstm import Lstm
-from espnet_ext.layers.weight_noise import matrices, perturbed
+from espnet_ext.layers.weight_noise import WeightNoise, matrices, perturbed
 
 
 class Network(torch.nn.Module):
@@ -55,9 +57,65 @@ def test_one_seed_repeats_and_two_differ():
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
 
 
-def test_the_gradient_of_noisy_weights_goes_to_the_parameter():
+def test_the_gradient_is_that_at_the_noisy_weights_by_finite_differences():
+    """Noise: the slope at w + n. Dropout: at the masked weight, through the mask."""
+    x = torch.randn(1, 3, 4, dtype=torch.float64)
+    for std, dropout in ((0.3, 0.0), (0.0, 0.4)):
+        network = Network().double()
+
+        def loss():
+            noise = WeightNoise(std, dropout)
+            noise.generator = torch.Generator().manual_seed(5)  # the same each time
+            weights = noise.weights(network)
+            return torch.func.functional_call(network, weights, (x,)).square().sum()
+
+        loss().backward()
+        for name, weight in matrices(network):
+            expected = torch.zeros_like(weight)
+            with torch.no_grad():
+                for place in itertools.product(*map(range, weight.shape)):
+                    sides = []
+                    for change in (1e-6, -2e-6):
+                        weight[place] += change
+                        sides.append(loss())
+                    weight[place] += 1e-6
+                    expected[place] = (sides[0] - sides[1]) / 2e-6
+            torch.testing.assert_close(weight.grad, expected, rtol=1e-5, atol=1e-7)
+
+
+def draws(each, batches):
+    """First noisy weight of each batch; at ``update`` gradients are dropped."""
+    torch.manual_seed(0)
+    network, noise = Network(), WeightNoise(0.1, 0.0, each)
+    noise.generator = torch.Generator().manual_seed(1)
+    found = []
+    for batch in batches:
+        if batch == "update":
+            network.zero_grad(set_to_none=True)
+            continue
+        weights = noise.weights(network)
+        torch.func.functional_call(
+            network, weights, (torch.ones(1, 2, 4),)
+        ).sum().backward()
+        found.append(float(weights["linear.weight"][0, 0].detach()))
+    return found
+
+
+def test_noise_is_new_in_each_batch_or_in_each_update():
+    """reference/parts.md 2.4 ``vn``: fresh per training step, and a step is a batch."""
+    group = ("batch", "batch", "update", "batch", "batch")
+    first, second, third, fourth = draws("batch", group)
+    assert len({first, second, third, fourth}) == 4
+    first, second, third, fourth = draws("update", group)
+    assert first == second != third == fourth
+
+
+def test_noise_of_an_update_goes_on_after_a_resumption_in_its_middle():
     network = Network()
-    weights = perturbed(network, 0.1, 0.0)
-    y = torch.func.functional_call(network, weights, (torch.ones(1, 2, 4),))
-    y.sum().backward()
-    assert all(p.grad is not None for _, p in matrices(network))
+    noise, resumed = WeightNoise(0.1, each="update"), WeightNoise(0.1, each="update")
+    before = noise.weights(network)
+    network.linear.weight.grad = torch.zeros(4, 4)  # as the checkpoint puts it back
+    resumed.load_state_dict(noise.state_dict())
+    after = resumed.weights(network)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not WeightNoise(0.1).state_dict()  # the original's form has no buffer

@@ -12,6 +12,7 @@ import torch
 
 from espnet_ext.train.validation import StopRequested
 from tests.train.tiny_training import (
+    CONFIG,
     assert_same_result,
     checkpoint,
     start,
@@ -60,8 +61,13 @@ def timed_reference(data: Path, folder: Path, *options: str) -> float:
 def test_resume_after_kill_at_random_moments_is_bit_identical(
     tiny_data, tmp_path, regime
 ):
-    """Twenty killed trainings: ten of ESPnet's regime, ten with summed gradients."""
-    config = write_config(tmp_path / "config.yaml", regime_conf=regime, accum_grad=2)
+    """Twenty killed trainings: ten of ESPnet's regime, ten with summed gradients.
+
+    The weights have the same noise in all batches of an update.
+    """
+    noise = {"weight_noise_std": 0.05, "weight_noise_each": "update"}
+    changes = {"encoder_conf": {**CONFIG["encoder_conf"], **noise}, "accum_grad": 2}
+    config = write_config(tmp_path / "config.yaml", regime_conf=regime, **changes)
     options = ("--config", str(config), *OFTEN)
     seconds = timed_reference(tiny_data, tmp_path / "reference", *options)
     generator = random.Random(1)

@@ -119,6 +119,8 @@ class SqueezeExcitation(torch.nn.Module):
 
     def __init__(self, axis: Axis, reduction: int):
         super().__init__()
+        if reduction < 1:
+            raise ValueError(f"squeeze_excitation {reduction}: expected at least 1")
         inner = fixed(max(axis.size // reduction, 1))
         self.squeeze = GrowingLinear(axis, inner)
         self.excite = GrowingLinear(inner, axis)

@@ -4,6 +4,7 @@ Source: reference/models.md (a), (b); i6_experiments exp_fs_base/start.py.
 """
 
 # Dimensions: B batch, T frames, F feature, C channels, H LSTM units per direction
+import math
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -24,7 +25,7 @@ from espnet_ext.layers.same_padding import (
     max_pool_time,
     pooled_lengths,
 )
-from espnet_ext.layers.weight_noise import perturbed
+from espnet_ext.layers.weight_noise import WeightNoise
 
 GROWTH_COPIES = ("blocks", "halves")
 ACTIVATIONS = {
@@ -173,14 +174,13 @@ class ConvBlstmEncoder(AbsEncoder):
             stage (original), or ``halves``, one for each direction.
         weight_noise_std: Of the noise on LSTM weights in training.
         weight_dropout: Dropout on these weights in training.
+        weight_noise_each: Both are drawn anew in each ``batch`` or each ``update``.
 
     All parameters exist from the beginning; growth activates layers from the bottom and
     the leading part of each, so that checkpoints and optimizer state never change
     shape. The output always has 2 H features; those not in use are zero, behind the
     others (``blocks``) or behind those of each direction (``halves``).
     """
-
-    random_stream = "noise"
 
     def __init__(
         self,
@@ -201,6 +201,7 @@ class ConvBlstmEncoder(AbsEncoder):
         growth_copy: str = "blocks",
         weight_noise_std: float = 0.0,
         weight_dropout: float = 0.0,
+        weight_noise_each: str = "batch",
     ):
         super().__init__()
         if growth_copy not in GROWTH_COPIES:
@@ -224,9 +225,9 @@ class ConvBlstmEncoder(AbsEncoder):
         self.growth_start_layers = growth_start_layers
         self.growth_epochs_per_layer = growth_epochs_per_layer
         self.growth_copy = growth_copy
-        self.weight_noise_std = weight_noise_std
-        self.weight_dropout = weight_dropout
-        self.generator: Optional[torch.Generator] = None
+        self.weight_noise = WeightNoise(
+            weight_noise_std, weight_dropout, weight_noise_each
+        )
         self.hidden_size = hidden_size
         size = self.conv_front.output_size
         self.layers = torch.nn.ModuleList()
@@ -253,6 +254,11 @@ class ConvBlstmEncoder(AbsEncoder):
     def output_size(self) -> int:
         """Dimension of the encoder frames: 2 H."""
         return 2 * self.hidden_size
+
+    @property
+    def reduction(self) -> int:
+        """Input frames of one output frame."""
+        return math.prod([*self.conv_front.time_pooling, *self.time_pooling])
 
     def frame_axis(self, count: int = 1) -> Axis:
         """Axis of a weight that meets ``count`` concatenated frames."""
@@ -318,11 +324,8 @@ class ConvBlstmEncoder(AbsEncoder):
         Frames after the end of a sequence are exactly zero. ``perturb``: apply weight
         noise and weight dropout in training.
         """
-        noisy = self.weight_noise_std > 0.0 or self.weight_dropout > 0.0
-        if self.training and perturb and noisy:
-            weights = perturbed(
-                self, self.weight_noise_std, self.weight_dropout, self.generator
-            )
+        if perturb and self.weight_noise.wanted:
+            weights = self.weight_noise.weights(self)
             arguments = (xs_pad, ilens, prev_states, False)
             return torch.func.functional_call(self, weights, arguments)
         x, lengths = self.conv_front(xs_pad, ilens)

@@ -23,7 +23,7 @@ Source: reference/models.md (c), (h); reference/parts.md 2.3.
 
 # Dimensions: B batch, T frames, F feature, C channels
 import math
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
@@ -225,6 +225,15 @@ class BlstmFrontend(torch.nn.Module):
         return x, lengths_B
 
 
+def option_names(name: str) -> List[str]:
+    """Options of a type of frontend."""
+    if name == "blstm":
+        return ["hidden_size", "time_pooling", "dropout"]
+    if name == "conv_blstm":
+        return [*option_names("blstm"), "conv_channels", "conv_feature_pooling"]
+    return ["conv_channels", "time_strides"]
+
+
 def build_frontend(
     input_size: int,
     options: Dict,
@@ -247,13 +256,8 @@ def build_frontend(
     name = options.pop("type", "conv")
     if name not in TYPES:
         raise ValueError(f"frontend type {name!r}: expected one of {TYPES}")
-    allowed = ["conv_channels"] if name != "blstm" else []
-    if name in BLSTM_TYPES:
-        allowed += ["hidden_size", "time_pooling", "dropout"]
-    else:
-        allowed += ["time_strides"]
+    allowed = option_names(name)
     if name == "conv_blstm":
-        allowed += ["conv_feature_pooling"]
         options.setdefault("conv_channels", (32, 32))
     unknown = sorted(set(options) - set(allowed))
     if unknown:

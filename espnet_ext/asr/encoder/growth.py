@@ -125,6 +125,15 @@ def stages_of(
             multiple = growth.kernel_multiple
             kernel = max(int(kernel_size * fraction / multiple), 1) * multiple
         head = int(model_size * fraction / num_heads)
+        units = frontend_size
+        if layers < num_layers:
+            units = int(frontend_size * fraction / num_heads) * num_heads
+        if head < 1 or (frontend_size and units < 1):
+            raise ValueError(
+                f"growth: a fraction {fraction:g} of model_size {model_size} or of "
+                f"{frontend_size} units of the frontend leaves nothing for {num_heads} "
+                "heads"
+            )
         inner = int(feed_forward_size * fraction / num_heads) * num_heads
         if layers == num_layers:
             inner = feed_forward_size
@@ -136,11 +145,7 @@ def stages_of(
                 inner,
                 head,
                 min(kernel, kernel_size),
-                (
-                    int(frontend_size * fraction / num_heads) * num_heads
-                    if layers < num_layers
-                    else frontend_size
-                ),
+                units,
             )
         )
     return stages

@@ -16,7 +16,7 @@ from espnet_ext.asr.encoder.conformer_layer import ConformerLayer, LayerOptions
 from espnet_ext.asr.encoder.frontends import build_frontend
 from espnet_ext.asr.encoder.growth import GrowthOptions, Stage, stages_of
 from espnet_ext.asr.encoder.self_attention import AttentionOptions
-from espnet_ext.layers.chunking import TAILS, Chunking
+from espnet_ext.layers.chunking import chunking_of
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.growing import (
     Axis,
@@ -27,7 +27,7 @@ from espnet_ext.layers.growing import (
     used_entries,
 )
 from espnet_ext.layers.relative_positions import sinusoid_table
-from espnet_ext.layers.weight_noise import perturbed
+from espnet_ext.layers.weight_noise import WeightNoise
 
 POSITION_MASKS = ("same", "per_layer")
 PADDINGS = ("visible", "zero")
@@ -79,13 +79,15 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
         attention_gradient_dropout: Dropout over keys on these factors.
         attention_gradient_reset: Probability that a factor is 1 instead.
         chunk_size: Window in frames after the frontend, in training; None for none.
-        chunk_stride: From window to window; ``chunk_size`` by default.
+        chunk_stride: From window to window, ``chunk_size`` by default; less: they
+            overlap, and the mean of their outputs is taken.
         chunk_only_longer: Only where the longest sequence of the batch is longer.
         chunk_tail: ``zero`` (frames in no window have zero output) or ``covered``.
         padding: ``visible`` (convolutions see frames after the end) or ``zero``.
         growth: See GrowthOptions; None for no growth.
         weight_noise_std: Of the noise on LSTM and Linear weights in training.
         weight_dropout: Dropout on these weights in training.
+        weight_noise_each: Both are drawn anew in each ``batch`` or each ``update``.
         stochastic_depth: Probability that the last layer is skipped in training,
             proportionally less for the lower ones.
         squeeze_excitation: Reduction ratio in the convolution module; None for none.
@@ -94,8 +96,6 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
     the original would have copied into the next stage. Outputs always have D features,
     the ones not in use are zero.
     """
-
-    random_stream = "noise"
 
     def __init__(
         self,
@@ -138,6 +138,7 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
         growth: Optional[Dict] = None,
         weight_noise_std: float = 0.0,
         weight_dropout: float = 0.0,
+        weight_noise_each: str = "batch",
         stochastic_depth: float = 0.0,
         squeeze_excitation: Optional[int] = None,
     ):
@@ -146,10 +147,13 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
             ("input_norm", input_norm, (None, "layer_norm")),
             ("position_dropout_mask", position_dropout_mask, POSITION_MASKS),
             ("padding", padding, PADDINGS),
-            ("chunk_tail", chunk_tail, TAILS),
         ):
             if value not in allowed:
                 raise ValueError(f"{name} {value!r}: expected one of {allowed}")
+        if not 0.0 <= stochastic_depth < 1.0:
+            raise ValueError(
+                f"stochastic_depth {stochastic_depth}: expected 0 <= p < 1"
+            )
         self.growth = _growth_options(growth, num_layers)
         attention = AttentionOptions(
             positions=positions,
@@ -212,13 +216,11 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
         self.input_dropout = FeatureDropout(input_dropout, dropout_mask)
         self.position_dropout_mask = position_dropout_mask
         self.sinusoids = positions == "relative"
-        self.chunking = None
-        if chunk_size is not None:
-            self.chunking = Chunking(chunk_size, chunk_stride or chunk_size, chunk_tail)
+        self.chunking = chunking_of(chunk_size, chunk_stride, chunk_tail)
         self.chunk_only_longer = chunk_only_longer
-        self.weight_noise_std = weight_noise_std
-        self.weight_dropout = weight_dropout
-        self.generator: Optional[torch.Generator] = None  # set by streams.attach
+        self.weight_noise = WeightNoise(
+            weight_noise_std, weight_dropout, weight_noise_each
+        )
         self.stochastic_depth = stochastic_depth
         self.model_size = model_size
         self.stages = stages_of(
@@ -300,11 +302,8 @@ class StagedConformerEncoder(ChunkedEvaluation, AbsEncoder):
             Frames, or with ``aux_layers`` a pair of frames and [(number, output)] of
             those layers that exist at this stage; lengths ceil(T / 6); None.
         """
-        noisy = self.weight_noise_std > 0.0 or self.weight_dropout > 0.0
-        if self.training and perturb and noisy:
-            weights = perturbed(
-                self, self.weight_noise_std, self.weight_dropout, self.generator
-            )
+        if perturb and self.weight_noise.wanted:
+            weights = self.weight_noise.weights(self)
             return torch.func.functional_call(
                 self,
                 weights,

@@ -2,9 +2,12 @@
 
 import shutil
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from espnet_ext.corpus.shards import split
+from espnet_ext.corpus_ids import Corpora
+from espnet_ext.corpus_statistics import CorpusStatistics
+from espnet_ext.errors import OptionError
 from espnet_ext.files import read_lines
 from espnet_ext.recipe.config import settings_of
 from espnet_ext.recipe.context import Context, words
@@ -50,6 +53,10 @@ def units(context: Context) -> List[Unit]:
         inputs += speech_files(context, name)
     outputs = [text_shape(context, role) for role in ("train", "valid")]
     outputs += [layout.asr_stats / "train" / "feats_stats.npz"]
+    corpora: Dict[str, object] = {}
+    if layout.corpora is not None:
+        corpora["corpora"] = layout.corpora.text
+        outputs += [layout.normalisation_file]
     return [
         Unit(
             stage=10,
@@ -57,6 +64,7 @@ def units(context: Context) -> List[Unit]:
             settings={
                 **settings_of(options.asr_config, options.asr_args, FEATURE_KEYS),
                 **context.chosen("fs", *TEXT_SETTINGS),
+                **corpora,
             },
             inputs=inputs,
             outputs=outputs,
@@ -80,14 +88,33 @@ def run(context: Context, due: Due) -> Dict[str, object]:
     arguments = [*config, *frontend_arguments(context), *data_arguments(context)]
     arguments += token_arguments(context, options.token_type)
     arguments += words("asr_args", options.asr_args)
-    collect(context, ASR_TRAIN, keys, logdir, stats, arguments)
+    groups = {} if layout.corpora is None else layout.corpora.groups(keys["train"])
+    unmixed = list(groups.values()) or None
+    folders = collect(context, ASR_TRAIN, keys, logdir, stats, arguments, unmixed)
+    facts: Dict[str, object] = {}
+    if layout.corpora is not None:
+        statistics = corpus_statistics(layout.corpora, folders)
+        statistics.write(stats / "train" / "corpus_stats.npz")
+        for name, count in zip(groups, statistics.count_N):
+            facts[name] = f"{len(groups[name])} utterances, {int(count)} frames"
     for role in ("train", "valid"):
         add_vocabulary_size(
             stats / role / "text_shape",
             layout.token_list(options.token_type),
             text_shape(context, role),
         )
-    return {role: _describe(context, stats / role) for role in ("train", "valid")}
+    for role in ("train", "valid"):
+        facts[role] = _describe(context, stats / role)
+    return facts
+
+
+def corpus_statistics(corpora: Corpora, folders: List[Path]) -> CorpusStatistics:
+    """Sums of each corpus from parts of the training set that no two share."""
+    parts: Dict[str, List[Path]] = {name: [] for name in corpora.names}
+    for folder in folders:
+        first = keys_of(folder / "train" / "speech_shape")[0]
+        parts[corpora.of(first)].append(folder / "train" / "feats_stats.npz")
+    return CorpusStatistics.add_up(corpora, parts)
 
 
 def collect(
@@ -97,7 +124,8 @@ def collect(
     logdir: Path,
     target: Path,
     arguments: List[str],
-) -> None:
+    unmixed: Optional[List[List[str]]] = None,
+) -> List[Path]:
     """Run a trainer's --collect_stats over parts of the data and add the parts up.
 
     Args:
@@ -106,10 +134,23 @@ def collect(
         logdir: Takes lists, logs and partial results.
         target: Takes the sums.
         arguments: The trainer's other options.
+        unmixed: The training ids in groups, of which no part has more than one.
+
+    Returns:
+        The folders of the parts.
     """
     wanted = min(context.options.nj, cores(), *(len(ids) for ids in keys.values()))
-    parts = {role: split(ids, wanted) for role, ids in keys.items()}
-    jobs, folders = [], []
+    groups = unmixed or [keys["train"]]
+    parts = {"train": split_groups(groups, max(wanted, len(groups)))}
+    parts["valid"] = split(keys["valid"], len(parts["train"]))
+    if len(parts["valid"]) < len(groups):
+        raise OptionError(
+            f"{len(keys['valid'])} validation utterances for {len(groups)} corpora",
+            where=f"--valid_set {context.layout.valid_set}",
+            expected="as many utterances as corpora at least",
+        )
+    jobs: List[Job] = []
+    folders: List[Path] = []
     for number in range(1, len(parts["train"]) + 1):
         folder = logdir / f"stats.{number}"
         lists = []
@@ -135,6 +176,16 @@ def collect(
     )
     log = logdir / "aggregate.log"
     run_jobs([Job("adding up statistics", command, log)], parallel=1, label="adding up")
+    return folders
+
+
+def split_groups(groups: List[List[str]], wanted: int) -> List[List[str]]:
+    """At most ``wanted`` parts of one group each; large groups have more of them."""
+    spare, total = wanted - len(groups), sum(map(len, groups))
+    parts: List[List[str]] = []
+    for group in groups:
+        parts += split(group, 1 + spare * len(group) // max(total, 1))
+    return parts
 
 
 def _describe(context: Context, folder: Path) -> str:

@@ -86,9 +86,8 @@ def initial_weights(context: Context) -> List[Path]:
 
 def stats_file(context: Context) -> List[str]:
     """The file of mean and variance, if it is used."""
-    if context.options.feats_normalize != "global_mvn":
-        return []
-    return [str(context.layout.asr_stats / "train" / "feats_stats.npz")]
+    file = context.layout.normalisation_file
+    return [] if file is None else [str(file)]
 
 
 def normalize_arguments(context: Context) -> List[str]:

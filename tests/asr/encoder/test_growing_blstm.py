@@ -150,16 +150,16 @@ def test_impossible_growth_options_are_refused():
         ConvBlstmEncoder(8, growth_start_fraction=0.0)
 
 
-@pytest.mark.parametrize("option", ["weight_noise_std", "weight_dropout"])
+@pytest.mark.parametrize("option", ["std", "dropout"])
 def test_noise_on_weights_acts_in_training_alone_and_leaves_the_parameters(option):
     noisy = ConvBlstmEncoder(8, [2], [2], num_layers=2, hidden_size=3, dropout=0.0)
     before = {n: p.clone() for n, p in noisy.state_dict().items()}
     batch = torch.randn(1, 8, 8), torch.tensor([8])
     plain = noisy.train()(*batch)[0]
-    setattr(noisy, option, 0.3)
-    noisy.generator = torch.Generator().manual_seed(1)
+    setattr(noisy.weight_noise, option, 0.3)
+    noisy.weight_noise.generator = torch.Generator().manual_seed(1)
     first, second = noisy(*batch)[0], noisy(*batch)[0]
-    noisy.generator.manual_seed(1)
+    noisy.weight_noise.generator.manual_seed(1)
     torch.testing.assert_close(noisy(*batch)[0], first)
     assert not torch.allclose(first, second) and not torch.allclose(first, plain)
     torch.testing.assert_close(noisy.eval()(*batch)[0], plain)

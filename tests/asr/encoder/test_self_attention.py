@@ -1,5 +1,6 @@
 """Self-attention against loops over heads, queries and keys."""
 
+import itertools
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from espnet_ext.asr.encoder.self_attention import (
     SelfAttention,
     window_mask,
 )
+from espnet_ext.layers.gradient_scale import distance_factors
 from espnet_ext.layers.relative_positions import sinusoid_table
 
 SIZE, HEADS, HEAD = 8, 2, 4
@@ -71,17 +73,78 @@ def test_without_lengths_padding_is_attended_to():
     assert not torch.allclose(every, layer(x, torch.tensor([3]), table))
 
 
-def test_gradient_decay_leaves_the_value_alone_and_changes_the_gradient():
-    x = torch.randn(1, 5, SIZE)
-    table = sinusoid_table(5, SIZE)
-    results = []
-    for decay in (0.0, 0.1):
-        layer = attention(gradient_decay=decay)
-        y = layer(x, None, table)
-        y.square().sum().backward()
-        results.append((y, layer.qkv.weight.grad))
-    assert torch.equal(results[0][0], results[1][0])
-    assert not torch.allclose(results[0][1], results[1][1])
+def loss_of_scores(layer, x, scores_HTT):
+    """Sum of squares of the output, from scores that are given."""
+    qkv = (x @ layer.qkv.weight.T + layer.qkv.bias).unflatten(1, (HEADS, -1))
+    v_HTK = qkv.chunk(3, dim=2)[2].transpose(0, 1)
+    y = (scores_HTT.softmax(2) @ v_HTK).transpose(0, 1).flatten(1)
+    return layer.proj(y).square().sum()
+
+
+def score(layer, x, h, t, s):
+    """One score by the formula of the original."""
+    q, k, _ = (
+        (x @ layer.qkv.weight.T + layer.qkv.bias)
+        .unflatten(1, (HEADS, -1))[:, h]
+        .chunk(3, dim=1)
+    )
+    own = slice(HEAD * h, HEAD * (h + 1))
+    p = (
+        layer.linear_pos.weight[own]
+        @ sinusoid_table(len(x), SIZE).double()[s - t + len(x) - 1]
+    )
+    content = (q[t] + layer.pos_bias_u[h]) @ k[s]
+    return (content + (q[t] + layer.pos_bias_v[h]) @ p) / math.sqrt(HEAD)
+
+
+@pytest.mark.parametrize("dropout, reset", [(0.0, 0.0), (0.4, 0.0), (0.4, 0.4)])
+def test_scaled_gradients_equal_finite_differences_times_the_factors(dropout, reset):
+    """dL/du_h = sum over t, s of factor dL/dscore dscore/du, both by differences
+    (attscaledist, attscaledist2); the value is that without scaling."""
+    options = {"gradient_decay": 0.3, "gradient_dropout": dropout}
+    layer = attention(**options, gradient_reset=reset).double()
+    frames, step = 4, 1e-5
+    x = torch.randn(frames, SIZE, dtype=torch.float64)
+    table = sinusoid_table(frames, SIZE).double()
+    torch.manual_seed(7)
+    y = layer(x.unsqueeze(0), None, table)
+    plain = attention().double()
+    assert torch.equal(y, plain(x.unsqueeze(0), None, table))
+    y.square().sum().backward()
+    torch.manual_seed(7)
+    factors = distance_factors(frames, 0.3, dropout, reset).double()
+    places = list(itertools.product(range(HEADS), range(frames), range(frames)))
+    expected = torch.zeros(HEADS, HEAD, dtype=torch.float64)
+    with torch.no_grad():
+        scores = torch.empty(HEADS, frames, frames, dtype=torch.float64)
+        for place in places:
+            scores[place] = score(layer, x, *place)
+        for h, t, s in places:
+            sides = []
+            for sign in (1, -1):
+                moved = scores.clone()
+                moved[h, t, s] += sign * step
+                sides.append(loss_of_scores(layer, x, moved))
+            slope = (sides[0] - sides[1]) / (2 * step)
+            for i in range(HEAD):
+                sides = []
+                for change in (step, -2 * step):
+                    layer.pos_bias_u[h, i] += change
+                    sides.append(score(layer, x, h, t, s))
+                layer.pos_bias_u[h, i] += step
+                inner = (sides[0] - sides[1]) / (2 * step)
+                expected[h, i] += factors[t, s] * slope * inner
+    torch.testing.assert_close(layer.pos_bias_u.grad, expected, rtol=1e-5, atol=1e-7)
+    assert (factors < 1.0).any()
+
+
+@pytest.mark.parametrize("positions", ["relative", "shaw"])
+def test_the_gradient_within_a_window_equals_finite_differences(positions):
+    options = {"positions": positions, "bias": positions != "shaw"}
+    layer = attention(window_size=2, window="always", **options).double()
+    x = torch.randn(2, 4, SIZE, dtype=torch.float64, requires_grad=True)
+    table, lengths = sinusoid_table(4, SIZE).double(), torch.tensor([4, 2])
+    assert torch.autograd.gradcheck(lambda v: layer(v, lengths, table), x)
 
 
 def test_dropout_removes_keys_for_all_queries_heads_and_sequences():

@@ -1,8 +1,10 @@
 """Gammatone features against the original, their framing, and their gradient."""
 
+import librosa
 import numpy as np
 import pytest
 import torch
+from espnet2.asr.frontend.default import DefaultFrontend
 
 from espnet_ext.asr.frontend.gammatone import GammatoneFrontend, center_frequencies
 from tests.shared import shared_file
@@ -48,6 +50,35 @@ def test_a_later_piece_of_a_stream_gives_the_same_frames():
     whole, _ = frontend(wave, torch.tensor([2000]))
     piece, frames = frontend(wave[:, 3 * 80 : 1500], torch.tensor([1500 - 3 * 80]))
     torch.testing.assert_close(piece, whole[:, 3 : 3 + int(frames)])
+
+
+@pytest.mark.parametrize("block", [37, 80, 200, 1999])
+def test_features_of_a_stream_block_by_block_are_those_of_the_whole(block):
+    """Kept is what later frames still need: at most ``span`` - 1 samples."""
+    frontend = GammatoneFrontend(channels=5)
+    wave = torch.randn(1, 2000, generator=torch.Generator().manual_seed(0))
+    whole, _ = frontend(wave, torch.tensor([2000]))
+    kept, pieces = wave[:, :0], []
+    for first in range(0, 2000, block):
+        kept = torch.cat([kept, wave[:, first : first + block]], dim=1)
+        features, frames = frontend(kept, torch.tensor([kept.size(1)]))
+        pieces.append(features)
+        kept = kept[:, int(frames) * frontend.shift :]
+        assert kept.size(1) < frontend.span
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole)
+
+
+def test_log_mel_features_at_8_khz_are_those_of_librosa():
+    """ESPnet's frontend, which models may have instead of gammatone features."""
+    rate_hz, n_fft, hop, mels = 8000, 256, 80, 40
+    wave = np.random.default_rng(0).normal(size=4000).astype(np.float32)
+    frontend = DefaultFrontend(fs=rate_hz, n_fft=n_fft, hop_length=hop, n_mels=mels)
+    features, frames = frontend(torch.from_numpy(wave)[None], torch.tensor([4000]))
+    power = np.abs(librosa.stft(wave, n_fft=n_fft, hop_length=hop, pad_mode="reflect"))
+    mel = librosa.filters.mel(sr=rate_hz, n_fft=n_fft, n_mels=mels, htk=False)
+    expected = np.log(np.maximum(mel @ power**2, 1e-10)).T
+    assert frames.tolist() == [len(expected)]  # 10 ms apart
+    np.testing.assert_allclose(features[0].numpy(), expected, atol=2e-3)
 
 
 def test_frames_do_not_depend_on_what_comes_after_their_samples():
