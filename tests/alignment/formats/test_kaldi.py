@@ -2,6 +2,7 @@
 
 import struct
 
+import kaldi_native_io
 import numpy as np
 import pytest
 from omniio import kaldi
@@ -123,6 +124,31 @@ def test_an_index_of_a_lost_archive_or_with_a_range_says_its_line(tmp_path):
     index.write_text(f"a {tmp_path}/x.ark:2[0:3]\n", encoding="utf-8")
     with pytest.raises(FormatError, match="no ranges"):
         read_kaldi(index)
+
+
+def test_kaldis_own_code_reads_our_alignments_and_posteriors(tmp_path):
+    """kaldi_native_io wraps the C++ readers of Kaldi itself."""
+    made = aligned_set()
+    export(made, tmp_path, ["kaldi"])
+    wanted = {key: entry.symbols.tolist() for key, entry in made.aligned.items()}
+    for source in ("ark:alignment.ark", "scp:alignment.scp"):
+        kind, name = source.split(":")
+        reader = kaldi_native_io.SequentialInt32VectorReader(f"{kind}:{tmp_path / name}")
+        with reader:
+            assert {key: list(symbols) for key, symbols in reader} == wanted, source
+    scp = write_archive({"a": MATRIX}, tmp_path, "posteriors")
+    with kaldi_native_io.RandomAccessFloatMatrixReader(f"scp:{scp}") as matrices:
+        assert np.array_equal(matrices["a"], MATRIX)
+
+
+@pytest.mark.parametrize("kind", ["ark", "ark,t"])
+def test_what_kaldis_own_code_writes_is_read(tmp_path, kind):
+    ark, scp = tmp_path / "k.ark", tmp_path / "k.scp"
+    kind = kind.replace("ark", "ark,scp")
+    with kaldi_native_io.Int32VectorWriter(f"{kind}:{ark},{scp}") as writer:
+        for key, values in VECTORS.items():
+            writer[key] = values
+    assert as_lists(read_kaldi(ark)) == as_lists(read_kaldi(scp)) == VECTORS
 
 
 def test_kaldiio_reads_our_alignments_and_posteriors(tmp_path):
