@@ -24,7 +24,7 @@ from espnet_ext.alignment.prior import PriorSum
 from espnet_ext.alignment.store import Aligned, AlignmentInfo, AlignmentSet
 from espnet_ext.errors import UserError
 
-BATCH_SAMPLES = 2_400_000  # 5 minutes of telephone speech
+BATCH_SAMPLES = 640_000  # 80 s of telephone speech
 SoftSink = Callable[[str, Soft], None]
 Seconds = Dict[str, float]  # by part of the work
 READING, ENCODER, LATTICE, WRITING = "reading", "encoder", "lattice", "writing"
