@@ -2,7 +2,7 @@
 
     python benchmarks/align.py --json FILE [--exp EXP --data_dir DIR]
 
-With ``--exp`` (a trained experiment of a recipe folder) and ``--data_dir`` (its training
+With ``--exp`` (a trained experiment of a recipe) and ``--data_dir`` (its training
 set, as dumped) the real thing, see ``align_trained.py``; then, and without them only,
 made-up speech of the demo's lengths through the demo's model (conf/train_demo.yaml,
 random weights): one training pass with all its losses, in the demo's batches, and
@@ -262,6 +262,8 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
     if args.memory:
         print(json.dumps(measure_memory(args.memory)))
         return 0
+    if (args.exp is None) != (args.data_dir is None):
+        parser.error("--exp and --data_dir belong together")
     import torch
 
     torch.set_flush_denormal(True)
@@ -272,7 +274,7 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
         from benchmarks.align_trained import Trained, measure_trained
 
         rows = measure_trained(
-            Trained.of(args.exp, args.data_dir or args.exp),
+            Trained.of(args.exp, args.data_dir),
             *(torch.get_num_threads(), args.iterations, args.batch_samples),
             args.repeats,
         )

@@ -223,4 +223,3 @@ def measure_trained(
             row = add(f"{output}, {method}", task, 1)
             row["faster"] = training["seconds"] / row["seconds"]
     return rows
-
