@@ -1,8 +1,10 @@
 """Time of alignment against a training pass, memory by vocabulary, and a peer.
 
-    python benchmarks/align.py --json FILE
+    python benchmarks/align.py --json FILE [--exp EXP --data_dir DIR]
 
-Made-up speech of the demo's lengths through the demo's model (conf/train_demo.yaml,
+With ``--exp`` (a trained experiment of a recipe) and ``--data_dir`` (its training
+set, as dumped) the real thing, see ``align_trained.py``; then, and without them only,
+made-up speech of the demo's lengths through the demo's model (conf/train_demo.yaml,
 random weights): one training pass with all its losses, in the demo's batches, and
 alignments of the same utterances. ``torchaudio.functional.forced_align`` gets the CTC
 log-probabilities that our CTC alignment starts from. Memory is the growth of a fresh
@@ -246,21 +248,44 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--json", type=Path, help="where to write settings and rows")
     parser.add_argument("--utterances", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of training and of alignment")
+    parser.add_argument("--exp", type=Path, help="folder of a trained experiment")
+    parser.add_argument("--data_dir", type=Path, help="with wav.scp and text")
+    parser.add_argument(
+        "--iterations", type=int, help="batches of the real training pass; all"
+    )
+    parser.add_argument(
+        "--batch_samples", type=int, nargs="*", default=[], help="sizes to try"
+    )
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.memory:
         print(json.dumps(measure_memory(args.memory)))
         return 0
+    if (args.exp is None) != (args.data_dir is None):
+        parser.error("--exp and --data_dir belong together")
     import torch
 
     torch.set_flush_denormal(True)
-    rows = measure(args.utterances, args.repeats)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    rows = []
+    if args.exp:
+        from benchmarks.align_trained import Trained, measure_trained
+
+        rows = measure_trained(
+            Trained.of(args.exp, args.data_dir),
+            *(torch.get_num_threads(), args.iterations, args.batch_samples),
+            args.repeats,
+        )
+    rows += measure(args.utterances, args.repeats)
     for row in rows:
         numbers = [f"{k} {v:.4g}" for k, v in row.items() if k != "what"]
         print(f"{row['what']:36} {', '.join(numbers)}")
     settings = {
         "utterances": args.utterances,
         "repeats": args.repeats,
+        "iterations": args.iterations,
         "threads": torch.get_num_threads(),
         "hardware": hardware(),
         **environment(),

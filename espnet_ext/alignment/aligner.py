@@ -12,10 +12,10 @@ import torch
 
 from espnet_ext.alignment.paths import walk
 from espnet_ext.alignment.store import Aligned
-from espnet_ext.asr.loss.chain import IMPOSSIBLE, ArcScores
+from espnet_ext.asr.loss.chain import IMPOSSIBLE, ArcScores, Chain
 from espnet_ext.asr.loss.lattice import chain_of, forward, occupancies
 from espnet_ext.asr.loss.topology import BLANK, LABEL, Topology, get_topology
-from espnet_ext.asr.loss.viterbi import METHODS, viterbi
+from espnet_ext.asr.loss.viterbi import METHODS, best_of_chain, viterbi
 from espnet_ext.errors import OptionError
 
 POSTERIOR = "posterior"
@@ -74,13 +74,12 @@ def align_batch(
     posteriors = None
     if soft or method == POSTERIOR:
         posteriors = occupancies(scores, *batch)
-        total_B = -posteriors.nll_B
-    else:
-        total_B = full_sums(scores, *batch)
     if method == POSTERIOR:
         found = viterbi(ArcScores(*posteriors[1:]), *batch, blank)
     else:
-        found = viterbi(scores, *batch, blank, method)
+        chain = chain_of(scores, *batch)
+        found = best_of_chain(chain, labels_BL, blank, method)
+    total_B = full_sums(chain) if posteriors is None else -posteriors.nll_B
     symbols_BN, totals = found.symbols_BN.cpu(), total_B.tolist()
     path_scores = found.score_B.tolist()
     steps = topology.steps(frame_lens_B, label_lens_B).tolist()
@@ -107,15 +106,8 @@ def align_batch(
     return BatchResult(aligned, softs)
 
 
-def full_sums(
-    scores: ArcScores,
-    labels_BL: torch.Tensor,
-    frame_lens_B: torch.Tensor,
-    label_lens_B: torch.Tensor,
-    topology: Union[str, Topology],
-) -> torch.Tensor:
+def full_sums(chain: Chain) -> torch.Tensor:
     """Log of the sum over all alignments [B], -inf where there is none."""
-    chain = chain_of(scores, labels_BL, frame_lens_B, label_lens_B, topology)
     alpha_BNZ = forward(chain)
     rows_B = torch.arange(alpha_BNZ.size(0), device=alpha_BNZ.device)
     end_BZ = alpha_BNZ[rows_B, chain.steps_B]

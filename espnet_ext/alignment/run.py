@@ -1,7 +1,18 @@
 """Aligns the utterances of a data set with a trained model."""
 
 # Dimensions: B batch, L labels
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
+import contextlib
+import time
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+)
 
 import numpy as np
 import torch
@@ -14,8 +25,19 @@ from espnet_ext.alignment.store import Aligned, AlignmentInfo, AlignmentSet
 from espnet_ext.errors import UserError
 from espnet_ext.layers.corpus_mvn import utterances_are
 
-BATCH_SAMPLES = 2_400_000  # 5 minutes of telephone speech
+BATCH_SAMPLES = 640_000  # 80 s of telephone speech
 SoftSink = Callable[[str, Soft], None]
+Seconds = Dict[str, float]  # by part of the work
+READING, ENCODER, LATTICE, WRITING = "reading", "encoder", "lattice", "writing"
+
+
+@contextlib.contextmanager
+def spent(seconds: Optional[Seconds], part: str) -> Iterator[None]:
+    """Add the time inside to a part; on a GPU, which works behind, it is a guess."""
+    start = time.perf_counter()
+    yield
+    if seconds is not None:
+        seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - start
 
 
 class Aligner(NamedTuple):
@@ -26,35 +48,39 @@ class Aligner(NamedTuple):
         info: How the alignments are made; its topology and method count.
         log_prior_C: Scaled log prior, or None.
         device: Where to compute.
+        seconds: Gets what was spent on reading, encoder and lattice.
     """
 
     output: Output
     info: AlignmentInfo
     log_prior_C: Optional[torch.Tensor] = None
     device: str = "cpu"
+    seconds: Optional[Seconds] = None
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def batch(
         self, utterances: Sequence[Utterance], soft: Optional[SoftSink] = None
     ) -> List[Optional[Aligned]]:
         """Alignments of a batch; None where there is none."""
         batch = collate(utterances)
-        with utterances_are(self.output.model, batch.ids):
+        spending = spent(self.seconds, ENCODER)
+        with utterances_are(self.output.model, batch.ids), spending:
             frames, lengths_B = self.output.frames(
                 batch.speech.to(self.device), batch.speech_lengths.to(self.device)
             )
         labels_BL = batch.text.clamp(min=0).to(self.device)
         label_lens_B = batch.text_lengths.to(self.device)
         lengths_B = lengths_B.to(self.device)
-        arcs = self.output.arcs(
-            *(frames, labels_BL, label_lens_B, lengths_B),
-            *(self.info.topology, self.log_prior_C),
-        )
-        result = align_batch(
-            *(arcs, labels_BL, lengths_B, label_lens_B),
-            *(self.info.topology, self.info.blank, self.info.method),
-            soft is not None,
-        )
+        with spent(self.seconds, LATTICE):
+            arcs = self.output.arcs(
+                *(frames, labels_BL, label_lens_B, lengths_B),
+                *(self.info.topology, self.log_prior_C),
+            )
+            result = align_batch(
+                *(arcs, labels_BL, lengths_B, label_lens_B),
+                *(self.info.topology, self.info.blank, self.info.method),
+                soft is not None,
+            )
         for key, posteriors in zip(batch.ids, result.soft):
             if soft is not None and posteriors is not None:
                 soft(key, posteriors)
@@ -81,7 +107,12 @@ def align_all(
     """
     made = AlignmentSet(aligner.info)
     done = 0
-    for group in batches(ids, load, batch_samples, made.failed):
+
+    def timed_load(key: str) -> Dict[str, np.ndarray]:
+        with spent(aligner.seconds, READING):
+            return load(key)
+
+    for group in batches(ids, timed_load, batch_samples, made.failed):
         for part in _attempts(aligner, group, soft, made):
             _file(part, made)
         done += len(group)

@@ -15,12 +15,13 @@ from espnet_ext.asr.loss.dense import arc_index, arc_scores
 from espnet_ext.asr.loss.topology import Topology, get_topology
 
 BLOCK = 1 << 20  # entries of a block: 4 MB
-SMALLEST_TILE = 32  # nodes; fewer make slow products
+# nodes: fewer make slow products, more do not stay in the cache
+SMALLEST_TILE, LARGEST_TILE = 32, 2048
 
 
 def tile_nodes(vocabulary: int) -> int:
-    """Nodes of the fused loss computed at once, so that a tile is about one block."""
-    return max(SMALLEST_TILE, BLOCK // max(vocabulary, 1))
+    """Nodes of the fused loss computed at once, so that a tile is at most one block."""
+    return min(max(SMALLEST_TILE, BLOCK // max(vocabulary, 1)), LARGEST_TILE)
 
 
 @torch.no_grad()

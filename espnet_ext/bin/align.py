@@ -128,10 +128,11 @@ def run(args) -> None:
     from espnet_ext.alignment.model_files import describe
     from espnet_ext.alignment.posteriors import SoftMatrices
     from espnet_ext.alignment.prior import load_log_prior
-    from espnet_ext.alignment.run import Aligner, align_all
+    from espnet_ext.alignment.run import WRITING, Aligner, Seconds, align_all, spent
     from espnet_ext.alignment.store import FILE, write_set
 
     check_formats(args.formats.split())
+    seconds: Seconds = {}
     loaded, ids, load, options = _open(args)
     scale = args.prior_scale if args.prior else 0.0
     info = describe(
@@ -141,14 +142,16 @@ def run(args) -> None:
     prior = load_log_prior(args.prior, loaded.output, scale)
     prior = prior if prior is None else prior.to(args.device)
     matrices = SoftMatrices() if args.posteriors else None
-    aligner = Aligner(loaded.output, info, prior, args.device)
+    aligner = Aligner(loaded.output, info, prior, args.device, seconds)
     made = align_all(aligner, ids, load, soft=matrices, **options)
     folder = Path(args.output_dir)
-    if matrices is not None:
-        write_archive(matrices.by_id, folder, "posteriors")
-    export(made, folder, args.formats.split())
-    write_set(made, folder / FILE)
+    with spent(seconds, WRITING):
+        if matrices is not None:
+            write_archive(matrices.by_id, folder, "posteriors")
+        export(made, folder, args.formats.split())
+        write_set(made, folder / FILE)
     print(summary(made))
+    print("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in seconds.items()))
 
 
 def summary(made) -> str:

@@ -110,7 +110,10 @@ def reverse_by_length(x_BTF: torch.Tensor, lengths_B: torch.Tensor) -> torch.Ten
     index_BT = torch.where(
         frames_T < lengths_B1, lengths_B1 - 1 - frames_T, frames_T.expand(1, -1)
     )
-    return x_BTF.gather(1, index_BT.unsqueeze(2).expand_as(x_BTF))
+    # whole rows of one table: several times as fast as to gather single entries
+    rows_B1 = torch.arange(x_BTF.size(0), device=x_BTF.device).unsqueeze(1)
+    index_N = (rows_B1 * x_BTF.size(1) + index_BT).flatten()
+    return x_BTF.flatten(0, 1).index_select(0, index_N).view_as(x_BTF)
 
 
 class Blstm(torch.nn.Module):

@@ -1,7 +1,8 @@
 """Pooling with TensorFlow's SAME padding: ceil(T / stride) frames, padding centred.
 
 PyTorch's ``ceil_mode`` gives as many frames but pads on the right only, which shifts
-every pooled frame of a model trained with SAME padding.
+every pooled frame of a model trained with SAME padding. With the left padding on both
+sides it gives the same windows: what is missing on the right is at most one more.
 """
 
 # Dimensions: B batch, T frames, F feature, C channels
@@ -29,9 +30,9 @@ def max_pool_time(x_BTF: torch.Tensor, size: int) -> torch.Tensor:
     """
     if size == 1 or x_BTF.size(1) == 0:
         return x_BTF
-    left, right = same_padding(x_BTF.size(1), size, size)
-    x_BFT = F.pad(x_BTF.transpose(1, 2), (left, right), value=float("-inf"))
-    return F.max_pool1d(x_BFT, size).transpose(1, 2)
+    left, _ = same_padding(x_BTF.size(1), size, size)
+    x_BFT = x_BTF.transpose(1, 2)
+    return F.max_pool1d(x_BFT, size, padding=left, ceil_mode=True).transpose(1, 2)
 
 
 def max_pool_2d(x_BCTF: torch.Tensor, time: int, feature: int) -> torch.Tensor:
@@ -42,13 +43,10 @@ def max_pool_2d(x_BCTF: torch.Tensor, time: int, feature: int) -> torch.Tensor:
     """
     if time == feature == 1 or x_BCTF.size(2) == 0:
         return x_BCTF
-    padding = (
-        *same_padding(x_BCTF.size(3), feature, feature),
-        *same_padding(x_BCTF.size(2), time, time),
-    )
-    if any(padding):
-        x_BCTF = F.pad(x_BCTF, padding, value=float("-inf"))
-    return F.max_pool2d(x_BCTF, (time, feature))
+    top, _ = same_padding(x_BCTF.size(2), time, time)
+    left, _ = same_padding(x_BCTF.size(3), feature, feature)
+    size = (time, feature)
+    return F.max_pool2d(x_BCTF, size, padding=(top, left), ceil_mode=True)
 
 
 def pooled_lengths(lengths_B: torch.Tensor, size: int) -> torch.Tensor:

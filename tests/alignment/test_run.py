@@ -91,6 +91,13 @@ def test_batches_of_any_size_give_the_same_alignments(output, method):
         assert entry.full_sum == pytest.approx(other.full_sum, abs=1e-4)
 
 
+def test_the_time_of_each_part_is_told():
+    spent = {}
+    aligner = aligner_of(tiny_model())._replace(seconds=spent)
+    align_all(aligner, LENGTHS, data().__getitem__)
+    assert list(spent) == ["reading", "encoder", "lattice"] and min(spent.values()) > 0
+
+
 def test_outputs_are_those_that_were_trained():
     assert outputs_of(tiny_model()) == ["transducer"]
     assert outputs_of(tiny_model(ctc_weight=0.1)) == ["transducer", "ctc"]

@@ -28,6 +28,7 @@ from espnet_ext.layers.same_padding import (
 from espnet_ext.layers.weight_noise import WeightNoise
 
 GROWTH_COPIES = ("blocks", "halves")
+BLOCK = 1 << 20  # entries of a convolution's output that are computed at once
 ACTIVATIONS = {
     None: torch.nn.Identity(),
     "relu": torch.nn.ReLU(),
@@ -79,13 +80,26 @@ class ConvFront(torch.nn.Module):
         self, x_BTF: torch.Tensor, lengths_B: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """[B, T, F] to [B, T', F' * C] and lengths; padded frames are not masked."""
+        for time in self.time_pooling:
+            lengths_B = pooled_lengths(lengths_B, time)
+        if torch.is_grad_enabled() or x_BTF.device.type != "cpu":
+            return self._convolved(x_BTF), lengths_B
+        # a few sequences at a time stay in the cache
+        most = max((layer.out_channels for layer in self.convolutions), default=1)
+        rows = max(1, BLOCK // max(x_BTF[0].numel() * most, 1))
+        blocks = [self._convolved(block_BTF) for block_BTF in x_BTF.split(rows)]
+        return torch.cat(blocks), lengths_B
+
+    def _convolved(self, x_BTF: torch.Tensor) -> torch.Tensor:
         x = x_BTF.unsqueeze(1)
+        if x.device.type == "cpu":
+            # channels innermost: pooling is then vectorised, twice as fast or more
+            x = x.to(memory_format=torch.channels_last)
         for convolution, feature, time in zip(
             self.convolutions, self.feature_pooling, self.time_pooling
         ):
             x = max_pool_2d(self.activation(convolution(x)), time, feature)
-            lengths_B = pooled_lengths(lengths_B, time)
-        return x.permute(0, 2, 3, 1).flatten(2), lengths_B
+        return x.permute(0, 2, 3, 1).flatten(2)
 
 
 def pooling_of_layers(time_pooling: Sequence[int], num_layers: int) -> List[int]:

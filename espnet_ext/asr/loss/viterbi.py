@@ -15,7 +15,7 @@ Ref: reference/losses.md 7 and corrections.md 9.
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 positions, V vocabulary,
 #             N steps (symbols of an alignment), Z states of the chain
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple, Tuple, Union
 
 import torch
 
@@ -78,34 +78,54 @@ def viterbi(
         check_scores(scores, labels_BL, *lengths, topology, blank)
         index = arc_index(labels_BL.to(scores.device), label_lens_B)
         scores = arc_scores(scores, index, topology, blank)
-    device = scores.blank_BTS.device
     chain = chain_of(scores, labels_BL, frame_lens_B, label_lens_B, topology)
+    return best_of_chain(chain, labels_BL, blank, method)
+
+
+@torch.no_grad()
+def best_of_chain(
+    chain: Chain, labels_BL: torch.Tensor, blank: int = 0, method: str = "exact"
+) -> Alignment:
+    """``viterbi`` on a chain that is there already."""
     alpha_BNZ = forward(chain, METHODS[method])
-    return _trace_back(chain, alpha_BNZ, labels_BL.to(device), blank)
+    return _trace_back(chain, alpha_BNZ, labels_BL.to(alpha_BNZ.device), blank)
 
 
 def _trace_back(
     chain: Chain, alpha_BNZ: torch.Tensor, labels_BL: torch.Tensor, blank: int
 ) -> Alignment:
     batch, steps, _ = chain.arcs[0].score_BNZ.shape
-    symbols_BN = labels_BL.new_full((batch, steps), NO_SYMBOL, dtype=torch.long)
-    score_B = alpha_BNZ.new_zeros(batch)
-    state_B = _end_states(chain, alpha_BNZ)
+    if not steps:
+        empty_BN = labels_BL.new_empty((batch, 0), dtype=torch.long)
+        score_B = alpha_BNZ.new_zeros(batch)
+        return Alignment(empty_BN, score_B.masked_fill(chain.states_B > 1, IMPOSSIBLE))
+    arc_BNZ, offset_BNZ = _best_arcs(chain, alpha_BNZ)
+    # all decisions are there: one look-up a step is left, on the way back
+    offset_N = offset_BNZ.unbind(1)
+    state_B1 = _end_states(chain, alpha_BNZ).unsqueeze(1)
+    states = [state_B1]
+    for n in reversed(range(steps)):
+        state_B1 = state_B1 - offset_N[n].gather(1, state_B1)
+        states.append(state_B1)
+    state_BN1 = torch.cat(states[::-1], dim=1)
+    to_BN, source_BN = state_BN1[:, 1:], state_BN1[:, :-1]
+    arc_BN = arc_BNZ.gather(2, to_BN.unsqueeze(2)).squeeze(2)
+    score_BN = alpha_BNZ.new_zeros(batch, steps)
+    blank_BN = torch.zeros_like(arc_BN, dtype=torch.bool)
+    for number, arc in enumerate(chain.arcs):
+        here_BN = arc_BN == number
+        value_BN = arc.score_BNZ.gather(2, source_BN.unsqueeze(2)).squeeze(2)
+        score_BN = torch.where(here_BN, value_BN, score_BN)
+        blank_BN = blank_BN | (here_BN & chain.emits_blank(arc, source_BN))
     # one label is always there to be looked up, also where there are none
     labels_BL = torch.nn.functional.pad(labels_BL.long(), (0, 1))
-    for n in reversed(range(steps)):
-        active_B = n < chain.steps_B
-        source_B, arc_score_B, is_blank_B = _best_arc(
-            chain, alpha_BNZ[:, n], n, state_B
-        )
-        place_B = (chain.label_count(state_B) - 1).clamp(min=0)
-        label_B = labels_BL.gather(1, place_B.unsqueeze(1)).squeeze(1)
-        symbol_B = label_B.masked_fill(is_blank_B, blank)
-        symbols_BN[:, n] = torch.where(active_B, symbol_B, NO_SYMBOL)
-        score_B = torch.where(active_B, score_B + arc_score_B, score_B)
-        state_B = torch.where(active_B, source_B, state_B)
-    lost_B = ~(score_B > IMPOSSIBLE) | (state_B != 0)
-    symbols_BN.masked_fill_(lost_B.unsqueeze(1), NO_SYMBOL)
+    place_BN = (chain.label_count(to_BN) - 1).clamp(min=0)
+    symbols_BN = labels_BL.gather(1, place_BN).masked_fill(blank_BN, blank)
+    steps_N = torch.arange(steps, device=alpha_BNZ.device)
+    after_BN = steps_N >= chain.steps_B.unsqueeze(1)
+    score_B = score_BN.masked_fill(after_BN, 0.0).sum(1)
+    lost_B = ~(score_B > IMPOSSIBLE) | (source_BN[:, 0] != 0)
+    symbols_BN = symbols_BN.masked_fill(after_BN | lost_B.unsqueeze(1), NO_SYMBOL)
     return Alignment(symbols_BN, score_B.masked_fill(lost_B, IMPOSSIBLE))
 
 
@@ -121,21 +141,27 @@ def _end_states(chain: Chain, alpha_BNZ: torch.Tensor) -> torch.Tensor:
     return torch.where(better_B, in_label_B, state_B)
 
 
-def _best_arc(
-    chain: Chain, alpha_BZ: torch.Tensor, step: int, state_B: torch.Tensor
-) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The arc that arrives with the highest score: its source, score, if blank."""
-    best: Optional[Tuple[torch.Tensor, ...]] = None
-    for arc in chain.arcs:
-        source_B = state_B - arc.offset
-        place_B1 = source_B.clamp(min=0).unsqueeze(1)
-        arc_score_B = arc.score_BNZ[:, step].gather(1, place_B1).squeeze(1)
-        arc_score_B = arc_score_B.masked_fill(source_B < 0, IMPOSSIBLE)
-        value_B = alpha_BZ.gather(1, place_B1).squeeze(1) + arc_score_B
-        here = value_B, source_B, arc_score_B, chain.emits_blank(arc, source_B)
-        if best is None:
-            best = here
-            continue
-        better_B = value_B > best[0]
-        best = tuple(torch.where(better_B, new, old) for new, old in zip(here, best))
-    return best[1:]
+def _best_arcs(
+    chain: Chain, alpha_BNZ: torch.Tensor
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """What arrives with the highest score in each state: number of the arc, and how
+    many states it leads on; 0 after the end of a sequence. Both int8 [B, N, Z].
+    """
+    size_BNZ = chain.arcs[0].score_BNZ.shape
+    steps, states = size_BNZ[1:]
+    best_BNZ = alpha_BNZ.new_full(size_BNZ, IMPOSSIBLE)
+    arc_BNZ, offset_BNZ = (
+        torch.zeros(size_BNZ, dtype=torch.int8, device=alpha_BNZ.device)
+        for _ in range(2)
+    )
+    for number, (offset, score_BNZ, _) in enumerate(chain.arcs):
+        kept = max(states - offset, 0)
+        value = alpha_BNZ[:, :-1, :kept] + score_BNZ[..., :kept]
+        best = best_BNZ[..., states - kept :]
+        better = value > best  # of equally good arcs the first one stays
+        arc_BNZ[..., states - kept :].masked_fill_(better, number)
+        offset_BNZ[..., states - kept :].masked_fill_(better, offset)
+        torch.maximum(best, value, out=best)
+    steps_N = torch.arange(steps, device=best_BNZ.device)
+    after_BN = steps_N >= chain.steps_B.unsqueeze(1)
+    return arc_BNZ, offset_BNZ.masked_fill_(after_BN.unsqueeze(2), 0)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
+from espnet_ext.asr.encoder import conv_blstm
 from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder, pooling_of_layers
 
 
@@ -34,6 +35,24 @@ def test_pooling_in_the_convolutions_multiplies_the_reduction():
     encoder = start_encoder(conv_time_pooling=[2, 1])
     y, lengths, _ = encoder(torch.randn(2, 25, 10), torch.tensor([25, 13]))
     assert y.size(1) == 3 and lengths.tolist() == [3, 2]
+
+
+@pytest.mark.parametrize("block", [1, 10**6])
+def test_convolutions_in_blocks_are_those_of_torch(block, monkeypatch):
+    monkeypatch.setattr(conv_blstm, "BLOCK", block)
+    torch.manual_seed(1)
+    front = ConvBlstmEncoder(6, [3, 4], [2, 2], [1, 3], num_layers=2).conv_front
+    x = torch.randn(3, 9, 6)
+    y = x.unsqueeze(1)
+    for convolution, pool in zip(front.convolutions, [(1, 2), (3, 2)]):
+        y = torch.nn.functional.pad(convolution(y), (0, y.size(3) % 2), value=-1e9)
+        y = torch.nn.functional.max_pool2d(y, pool)
+    expected = torch.stack([y[:, :, t].transpose(1, 2).flatten(1) for t in range(3)], 1)
+    torch.testing.assert_close(front(x, torch.tensor([9, 8, 2]))[0], expected)
+    with torch.no_grad():
+        frames, lengths = front(x, torch.tensor([9, 8, 2]))
+    torch.testing.assert_close(frames, expected)
+    assert lengths.tolist() == [3, 3, 1]
 
 
 def test_layer_norm_gives_frames_of_mean_zero():
