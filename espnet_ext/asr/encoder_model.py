@@ -1,6 +1,7 @@
 """What our models have in common: features, encoder, auxiliary CTC, strict loading."""
 
 # Dimensions: B batch, T encoder frames, L labels, D encoder
+import inspect
 import logging
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -25,6 +26,14 @@ AUX_FORMS = {
     "aux": {"top_layer": False, "blank": "last_label"},
     "f": {"top_layer": True, "blank": "last_label"},
     "ff": {"top_layer": True, "blank": "separate"},
+}
+# options of ESPnetASRModel without effect here, and the values they must keep
+IGNORED = {
+    **{"interctc_weight": 0.0, "lsm_weight": 0.0, "length_normalized_loss": False},
+    **{"report_cer": False, "report_wer": False, "ignore_id": -1, "lang_token_id": -1},
+    **{"sym_space": "<space>", "sym_blank": "<blank>"},
+    **{"sym_sos": "<sos/eos>", "sym_eos": "<sos/eos>"},
+    **{"transducer_multi_blank_durations": [], "transducer_multi_blank_sigma": 0.05},
 }
 LayerOutputs = List[Tuple[int, torch.Tensor]]
 
@@ -93,7 +102,14 @@ class EncoderModel(ESPnetASRModel):
             raise ValueError(
                 f"loss_reduction {loss_reduction!r}: expected one of {REDUCTIONS}"
             )
-        super().__init__(report_cer=False, report_wer=False, **kwargs)
+        for name, value in IGNORED.items():
+            if kwargs.setdefault(name, value) != value:
+                raise ValueError(
+                    f"{name} {kwargs[name]!r} has no effect in this model: expected "
+                    f"{value!r} or nothing; see label_smoothing, aux_ctc and "
+                    "loss_reduction for what there is in its place"
+                )
+        super().__init__(**kwargs)
         self.weight_decay = WeightDecay(self, weight_decay_options(l2))
         # a trainer that adds the decay's gradient itself, once an update, says so
         self.trainer_adds_decay = False
@@ -126,10 +142,20 @@ class EncoderModel(ESPnetASRModel):
                     f"aux_ctc form {form!r}: expected one of {tuple(AUX_FORMS)}"
                 )
             options = {**AUX_FORMS[form], **options}
+        self.check_layer_outputs("aux_ctc")
         try:
             return AuxiliaryCtc(self.vocab_size, self.encoder.output_size(), **options)
         except TypeError as error:
             raise ValueError(f"aux_ctc: {error}") from None
+
+    def check_layer_outputs(self, option: str) -> None:
+        """Raise ValueError if the encoder has no outputs of layers by number."""
+        if "aux_layers" not in inspect.signature(self.encoder.forward).parameters:
+            raise ValueError(
+                f"{option} needs the outputs of layers by number, which "
+                f"{type(self.encoder).__name__} does not give: expected encoder "
+                "staged_conformer or frontend_e_branchformer"
+            )
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """Always strict, see the class."""

@@ -89,6 +89,8 @@ class FramewiseModel(EncoderModel):
         self.aux_weight = float(aux.pop("weight", 1.0))
         if aux:
             raise ValueError(f"aux_framewise has no option {sorted(aux)[0]!r}")
+        if layers:
+            self.check_layer_outputs("aux_framewise")
         self.aux_outputs = torch.nn.ModuleDict(
             {str(number): self._output() for number in sorted(layers)}
         )
@@ -180,7 +182,7 @@ class FramewiseModel(EncoderModel):
         if self.main_loss_is_active():
             cost_BT, logits_BTV = self.cost(self.framewise_output, frames_BTD, *targets)
             stats["loss_framewise"] = cost_BT.detach().sum() / batch
-            terms.append(cost_BT.sum())
+            terms.append(self.counted(cost_BT.sum(1)).sum())
             errors_B = frame_errors(logits_BTV.detach(), *targets)
             stats["fer"] = errors_B.sum() / targets[1].sum().clamp(min=1)
             if self.training:
