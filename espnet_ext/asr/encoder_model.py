@@ -223,7 +223,7 @@ class EncoderModel(ESPnetASRModel):
         parts = {}
         if self.ctc_heads is not None:
             parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.layers}
-        if self.ctc is not None:
+        if isinstance(self.ctc, torch.nn.Module):
             parts["ctc.ctc_lo.weight"] = 1
         return parts
 

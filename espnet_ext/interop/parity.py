@@ -84,7 +84,7 @@ def _encoder_array(arrays: Arrays, prefix: str, size: int) -> Optional[str]:
 
 
 def compare_losses(
-    reference: ReferenceModel, arrays: Arrays, prefix: str = ""
+    reference: ReferenceModel, arrays: Arrays, prefix: str = "", warn: bool = False
 ) -> Iterator[Comparison]:
     """Encoder output, log-probabilities and losses per sequence; then all gradients.
 
@@ -92,6 +92,7 @@ def compare_losses(
         reference: Its mode (training or evaluation) is left as it is.
         arrays: Content of the file.
         prefix: Of the names of this batch, ``set_a:`` for example.
+        warn: Name our losses that the file does not have.
     """
     model = reference.model
     has_labels = f"{prefix}in:targets" in arrays
@@ -130,7 +131,7 @@ def compare_losses(
         losses[f"ctc_{number}"] = nll
     start = f"{prefix}out:"
     originals = _loss_arrays(arrays, prefix, losses)
-    for loss in sorted(set(losses) - set(originals)):
+    for loss in sorted(set(losses) - set(originals)) if warn else ():
         logging.warning(f"{prefix}{loss} is not in the file, and so not compared")
     for loss in sorted(set(originals) - set(losses)):
         yield Comparison(f"{prefix}{loss} (only in the file)", np.inf, 0.0)
@@ -289,7 +290,7 @@ def _with_fitting_gate(
 
     gate = fit_gate(reference.model, error)
     for prefix in prefixes:
-        for comparison in compare_losses(reference, arrays, prefix):
+        for comparison in compare_losses(reference, arrays, prefix, warn=True):
             yield comparison._replace(name=f"{comparison.name}{gate}")
 
 

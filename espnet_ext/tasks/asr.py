@@ -17,6 +17,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet_ext.errors import OptionError
 from espnet_ext.names import nearest
 from espnet_ext.register import register
+from espnet_ext.tasks.init_param import check_init_param, refuse_if_loading_failed
 from espnet_ext.train import sub_epoch_task
 from espnet_ext.train.driver import TransducerTrainer
 from espnet_ext.train.regime import parse_regime
@@ -123,8 +124,13 @@ class TransducerTask(ASRTask):
         one that starts them, so it is made before the first large operation.
         """
         torch.set_flush_denormal(True)
+        check_init_param(args.init_param)
         with training_folder(args):
-            super().main_worker(args)
+            try:
+                super().main_worker(args)
+            except (AttributeError, KeyError, RuntimeError) as error:
+                refuse_if_loading_failed(error, args.init_param)
+                raise
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode, kwargs=None):

@@ -7,7 +7,7 @@ Registered classes that no configuration uses make a test fail: see
 import argparse
 import copy
 import functools
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import torch
 
@@ -199,11 +199,11 @@ def build(name: str, tokens: List[str] = TOKENS):
     return TransducerTask.build_model(argparse.Namespace(**configuration(name, tokens)))
 
 
-def batch_of(model, labels: int = 3) -> Dict:
+def batch_of(model, labels: int = 3, samples: Sequence[int] = SAMPLES) -> Dict:
     """Noise of two lengths with labels, and alignments that have them."""
     generator = torch.Generator().manual_seed(1)
-    speech = torch.randn(2, max(SAMPLES), generator=generator)
-    lengths = torch.tensor(SAMPLES)
+    speech = torch.randn(2, max(samples), generator=generator)
+    lengths = torch.tensor(samples)
     highest = max(model.vocab_size - 1, 2)
     text = torch.randint(1, highest, (2, labels), generator=generator)
     batch = {"speech": speech, "speech_lengths": lengths, "text": text}

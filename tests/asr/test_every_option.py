@@ -188,7 +188,7 @@ PARTS = {
             "replace": Option(0.7, 0.0),
             "blank_share": Option(1.0, 0.5, given=REPLACING),
             "frames_per_stretch": Option(2, 0),
-            "stretch": Option(6, 3, given={"switchout.frames_per_stretch": 3}),
+            "stretch": Option(1, 3, given={"switchout.frames_per_stretch": 2}),
             "blank": Option(3, 0, given=REPLACING),
         },
     ),

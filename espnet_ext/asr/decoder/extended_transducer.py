@@ -140,8 +140,8 @@ class ExtendedTransducerDecoder(ExtendedSearchSteps, AbsDecoder):
             except TypeError as error:
                 raise ValueError(f"switchout: {error}") from None
 
-    def init_state(self, batch_size: int) -> None:
-        """Called by ESPnet's own searches, which know decoders of labels alone.
+    def set_device(self, device: torch.device) -> None:
+        """ESPnet calls this before its searches, which know decoders of labels alone.
 
         Raises:
             OptionError: Always.
