@@ -10,6 +10,7 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 
+from espnet_ext.asr.ignored_options import without_ignored
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
@@ -26,14 +27,6 @@ AUX_FORMS = {
     "aux": {"top_layer": False, "blank": "last_label"},
     "f": {"top_layer": True, "blank": "last_label"},
     "ff": {"top_layer": True, "blank": "separate"},
-}
-# options of ESPnetASRModel without effect here, and the values they must keep
-IGNORED = {
-    **{"interctc_weight": 0.0, "lsm_weight": 0.0, "length_normalized_loss": False},
-    **{"report_cer": False, "report_wer": False, "ignore_id": -1, "lang_token_id": -1},
-    **{"sym_space": "<space>", "sym_blank": "<blank>"},
-    **{"sym_sos": "<sos/eos>", "sym_eos": "<sos/eos>"},
-    **{"transducer_multi_blank_durations": [], "transducer_multi_blank_sigma": 0.05},
 }
 LayerOutputs = List[Tuple[int, torch.Tensor]]
 
@@ -102,14 +95,7 @@ class EncoderModel(ESPnetASRModel):
             raise ValueError(
                 f"loss_reduction {loss_reduction!r}: expected one of {REDUCTIONS}"
             )
-        for name, value in IGNORED.items():
-            if kwargs.setdefault(name, value) != value:
-                raise ValueError(
-                    f"{name} {kwargs[name]!r} has no effect in this model: expected "
-                    f"{value!r} or nothing; see label_smoothing, aux_ctc and "
-                    "loss_reduction for what there is in its place"
-                )
-        super().__init__(**kwargs)
+        super().__init__(**without_ignored(kwargs))
         self.weight_decay = WeightDecay(self, weight_decay_options(l2))
         # a trainer that adds the decay's gradient itself, once an update, says so
         self.trainer_adds_decay = False

@@ -18,8 +18,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Build the model of an experiment with the sizes and parameters "
         "found in an array file of the original program, and compare everything the "
-        "file holds. Exit status 1 if an error is above its limit, 2 if the file cannot "
-        "be compared."
+        "file holds. Exit status 1 if an error is above its limit, 2 if the file "
+        "cannot be compared."
     )
     parser.add_argument("--experiment", required=True, help="name, for example start")
     parser.add_argument("--array", required=True, help=".npz file")

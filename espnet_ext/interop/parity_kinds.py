@@ -24,7 +24,6 @@ from espnet_ext.interop.parity_inner import compare_inner
 from espnet_ext.interop.parity_newbob import compare_newbob
 from espnet_ext.interop.parity_trajectory import compare_trajectory
 
-
 UNFORESEEN = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(NotImplementedError, RuntimeError, TypeError, ValueError),

@@ -1,4 +1,4 @@
-"""Files that are not as those at hand: parts missing, wrong, of another type or size."""
+"""Files unlike those at hand: parts missing, wrong, of another type or size."""
 
 import re
 
@@ -166,9 +166,7 @@ def test_no_array_makes_the_command_fail_without_a_message(name, change, check):
 
 
 def experiment(**wanted):
-    return next(
-        row for row in rows() if all(wanted[k] in row[k] for k in wanted)
-    )
+    return next(row for row in rows() if all(wanted[k] in row[k] for k in wanted))
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,9 @@ def test_of_paths_with_the_same_labels_the_better_one_s_memory_goes_on(rule):
     decoder = tiny_extended(vocab_size=3, seed=4)
     frames_BTR, lengths = frames_of(decoder, batch=1, frames=4)
     search = TimeSyncSearch(decoder, beam_size=40, recombination=rule)
-    found = {tuple(e.labels): (e.score, e.symbols) for e in search(frames_BTR, lengths)[0]}
+    found = {
+        tuple(e.labels): (e.score, e.symbols) for e in search(frames_BTR, lengths)[0]
+    }
     expected = merged_by_hand(decoder, frames_BTR[0], rule)
     assert found.keys() == expected.keys() and len(found) == 31
     for labels, (score, path) in expected.items():
