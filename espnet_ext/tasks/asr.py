@@ -124,12 +124,13 @@ class TransducerTask(ASRTask):
         one that starts them, so it is made before the first large operation.
         """
         torch.set_flush_denormal(True)
-        check_init_param(args.init_param)
+        given = getattr(args, "init_param", None) or []
+        check_init_param(given)
         with training_folder(args):
             try:
                 super().main_worker(args)
             except (AttributeError, KeyError, RuntimeError) as error:
-                refuse_if_loading_failed(error, args.init_param)
+                refuse_if_loading_failed(error, given)
                 raise
 
     @classmethod
