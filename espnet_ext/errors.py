@@ -104,8 +104,14 @@ class StageFailedError(UserError):
     """A stage or one of its jobs ended with an error; the log says why."""
 
 
-def run_main(main: Callable[[], Optional[int]]) -> int:
+def run_main(
+    main: Callable[[], Optional[int]], user_error: int = EXIT_USER_ERROR
+) -> int:
     """Call ``main`` and turn user errors and Ctrl-C into a message and an exit status.
+
+    Args:
+        main: Returns its exit status.
+        user_error: Status after an error that has none of its own.
 
     Returns:
         The value of ``main`` (None counts as 0), the error's status after a UserError
@@ -121,7 +127,8 @@ def run_main(main: Callable[[], Optional[int]]) -> int:
         return EXIT_BROKEN_PIPE
     except UserError as error:
         print(f"error: {error.message()}", file=sys.stderr)
-        return error.exit_status
+        own = error.exit_status
+        return user_error if own == EXIT_USER_ERROR else own
     except KeyboardInterrupt:
         print(
             "interrupted: finished results are kept; run the same command again "

@@ -1,6 +1,7 @@
 """What our models have in common: features, encoder, auxiliary CTC, strict loading."""
 
 # Dimensions: B batch, T encoder frames, L labels, D encoder
+import inspect
 import logging
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -9,6 +10,7 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 
+from espnet_ext.asr.ignored_options import without_ignored
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
 from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
@@ -93,7 +95,7 @@ class EncoderModel(ESPnetASRModel):
             raise ValueError(
                 f"loss_reduction {loss_reduction!r}: expected one of {REDUCTIONS}"
             )
-        super().__init__(report_cer=False, report_wer=False, **kwargs)
+        super().__init__(**without_ignored(kwargs))
         self.weight_decay = WeightDecay(self, weight_decay_options(l2))
         # a trainer that adds the decay's gradient itself, once an update, says so
         self.trainer_adds_decay = False
@@ -126,10 +128,20 @@ class EncoderModel(ESPnetASRModel):
                     f"aux_ctc form {form!r}: expected one of {tuple(AUX_FORMS)}"
                 )
             options = {**AUX_FORMS[form], **options}
+        self.check_layer_outputs("aux_ctc")
         try:
             return AuxiliaryCtc(self.vocab_size, self.encoder.output_size(), **options)
         except TypeError as error:
             raise ValueError(f"aux_ctc: {error}") from None
+
+    def check_layer_outputs(self, option: str) -> None:
+        """Raise ValueError if the encoder has no outputs of layers by number."""
+        if "aux_layers" not in inspect.signature(self.encoder.forward).parameters:
+            raise ValueError(
+                f"{option} needs the outputs of layers by number, which "
+                f"{type(self.encoder).__name__} does not give: expected encoder "
+                "staged_conformer or frontend_e_branchformer"
+            )
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
         """Always strict, see the class."""
@@ -197,7 +209,7 @@ class EncoderModel(ESPnetASRModel):
         parts = {}
         if self.ctc_heads is not None:
             parts = {f"ctc_heads.heads.{n}.weight": 1 for n in self.ctc_heads.layers}
-        if self.ctc is not None:
+        if isinstance(self.ctc, torch.nn.Module):
             parts["ctc.ctc_lo.weight"] = 1
         return parts
 

@@ -35,7 +35,8 @@ class FramewiseModel(EncoderModel):
     used.
 
     Args (in addition to those of EncoderModel and ESPnetASRModel):
-        ctc_weight: Scale of a CTC loss on the encoder output; 0 builds no such layer.
+        ctc_weight: Scale of a CTC loss on the encoder output; 0 builds no such layer,
+            and ESPnet's own CTC search then gets the scores of this model's output.
         focal_factor: f; 2 in the original, 0 for plain cross entropy.
         label_smoothing: By gradient, see SmoothingSchedule (``ls``: over all symbols,
             which for cross entropy is ordinary label smoothing; ``lsx``).
@@ -74,7 +75,8 @@ class FramewiseModel(EncoderModel):
         self.criterion_att = None
         self.ctc_weight = ctc_weight
         if ctc_weight == 0.0:
-            self.ctc = None
+            del self.ctc
+            self.ctc = SymbolScores(self)
         self.focal_factor = focal_factor
         self.smoothing = smoothing_schedule(label_smoothing or {})
         if self.smoothing.apply != "gradient" or self.smoothing.over == "labels":
@@ -89,6 +91,8 @@ class FramewiseModel(EncoderModel):
         self.aux_weight = float(aux.pop("weight", 1.0))
         if aux:
             raise ValueError(f"aux_framewise has no option {sorted(aux)[0]!r}")
+        if layers:
+            self.check_layer_outputs("aux_framewise")
         self.aux_outputs = torch.nn.ModuleDict(
             {str(number): self._output() for number in sorted(layers)}
         )
@@ -180,7 +184,7 @@ class FramewiseModel(EncoderModel):
         if self.main_loss_is_active():
             cost_BT, logits_BTV = self.cost(self.framewise_output, frames_BTD, *targets)
             stats["loss_framewise"] = cost_BT.detach().sum() / batch
-            terms.append(cost_BT.sum())
+            terms.append(self.counted(cost_BT.sum(1)).sum())
             errors_B = frame_errors(logits_BTV.detach(), *targets)
             stats["fer"] = errors_B.sum() / targets[1].sum().clamp(min=1)
             if self.training:
@@ -244,3 +248,18 @@ def _posterior_sum(
     valid_BT = frames_T < lens_B.to(frames_T.device).unsqueeze(1)
     posteriors = logits_BTV[valid_BT].double().softmax(-1)
     return posteriors.sum(0), int(valid_BT.sum())
+
+
+class SymbolScores:
+    """A framewise model's scores, where ESPnet's searches look for a CTC module."""
+
+    def __init__(self, model: FramewiseModel):
+        self.model = model
+
+    def log_softmax(self, hs_pad: torch.Tensor) -> torch.Tensor:
+        """See FramewiseModel.symbol_scores; the name is ESPnet's."""
+        return self.model.symbol_scores(hs_pad)
+
+    def argmax(self, hs_pad: torch.Tensor) -> torch.Tensor:
+        """Best symbol of each frame [B, T]."""
+        return self.log_softmax(hs_pad).argmax(2)

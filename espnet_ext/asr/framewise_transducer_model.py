@@ -211,7 +211,7 @@ class FramewiseTransducerModel(EncoderModel):
             options, ids = AlignmentOptions(tolerance=options.tolerance), None
         layers = self.ctc_heads.layers if self.ctc_heads is not None else ()
         frames_BTD, frame_lens_B, outputs = self.encode_features(
-            features, lengths_B, layers
+            features, lengths_B, layers, for_loss=True
         )
         frames = frames_BTD.size(1), frame_lens_B
         targets_BT, lens_B = frame_targets(*aligned, *frames, options, ids)
@@ -262,7 +262,7 @@ class FramewiseTransducerModel(EncoderModel):
             options=GradientOptions(smoothing=self.smoothing_now(self.smoothing)),
         )
         stats["loss_framewise"] = cost_BT.detach().sum() / batch
-        terms.append(cost_BT.sum())
+        terms.append(self.counted(cost_BT.sum(1)).sum())
         log_probs = symbol_log_probs(logits.detach(), emission_BT.detach())
         errors_B = frame_errors(log_probs, targets_BT, lens_B)
         stats["fer"] = errors_B.sum() / lens_B.sum().clamp(min=1)

@@ -10,13 +10,16 @@ from typing import Optional, Sequence
 
 from espnet_ext.errors import run_main
 
+EXIT_NOT_COMPARED = 2  # as for wrong options; 1 is for quantities that differ
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(
         description="Build the model of an experiment with the sizes and parameters "
         "found in an array file of the original program, and compare everything the "
-        "file holds. Exit status 1 if an error is above its limit."
+        "file holds. Exit status 1 if an error is above its limit, 2 if the file "
+        "cannot be compared."
     )
     parser.add_argument("--experiment", required=True, help="name, for example start")
     parser.add_argument("--array", required=True, help=".npz file")
@@ -74,7 +77,8 @@ def main(cmd: Optional[Sequence[str]] = None) -> int:
     """Entry point; returns the exit status."""
     args = get_parser().parse_args(cmd)
     return run_main(
-        lambda: check(args.experiment, args.array, args.bos, args.sub_epoch)
+        lambda: check(args.experiment, args.array, args.bos, args.sub_epoch),
+        EXIT_NOT_COMPARED,
     )
 
 

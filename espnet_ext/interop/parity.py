@@ -1,8 +1,9 @@
 """Compares our models with arrays that the original program produced."""
 
-# Dimensions: B batch, T encoder frames, S label positions, K beam, V vocabulary
+# Dimensions: B batch, T encoder frames, S label positions, K labels, V vocabulary
+import logging
 import re
-from typing import Dict, Iterator, Sequence
+from typing import Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from espnet_ext.interop.comparison import (
     GRADIENT_LIMIT,
     VALUE_LIMIT,
     Comparison,
+    error_inside,
     relative_error,
 )
 from espnet_ext.interop.gates import fit_gate
 from espnet_ext.interop.parity_file import ParityFile
+from espnet_ext.interop.parity_input import features_at, labels_at
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays, apply_rules, parameters_of
 from espnet_ext.interop.without_dropout import disable_dropout
@@ -45,10 +48,6 @@ def _single(arrays: Arrays, pattern: str) -> str:
     return names[0]
 
 
-def _to_our_labels(labels: np.ndarray, reference: ReferenceModel) -> torch.Tensor:
-    return torch.from_numpy(reference.label_ids_K[labels])
-
-
 def _to_original_order(log_probs: np.ndarray, ids_K: np.ndarray) -> np.ndarray:
     """[..., V] with blank first to the original's labels first, blank last."""
     return np.concatenate([log_probs[..., ids_K], log_probs[..., :1]], axis=-1)
@@ -56,35 +55,36 @@ def _to_original_order(log_probs: np.ndarray, ids_K: np.ndarray) -> np.ndarray:
 
 def batch_of(arrays: Arrays, reference: ReferenceModel, prefix: str = ""):
     """Features, their lengths, our labels and their lengths."""
-    return (
-        torch.from_numpy(arrays[f"{prefix}in:data"]),
-        torch.from_numpy(arrays[f"{prefix}in:data_len"]).long(),
-        _to_our_labels(arrays[f"{prefix}in:targets"], reference),
-        torch.from_numpy(arrays[f"{prefix}in:targets_len"]).long(),
-    )
+    data, data_lens = features_at(arrays, f"{prefix}in:")
+    ids_K = reference.label_ids_K
+    targets, lens = labels_at(arrays, f"{prefix}in:", len(data), len(ids_K))
+    return data, data_lens, torch.from_numpy(ids_K[targets]), lens
 
 
-def _encoder_array(arrays: Arrays, prefix: str, size: int) -> str:
+def _encoder_array(arrays: Arrays, prefix: str, size: int) -> Optional[str]:
     """Name of the encoder's output: three axes, the last of the encoder's size."""
+    start = f"{prefix}out:"
     names = [
         name
         for name, array in arrays.items()
-        if name.startswith(f"{prefix}out:")
+        if name.startswith(start)
+        and ("enc" in name or "cond" in name)
         and array.ndim == 3
         and array.shape[-1] == size
-        and f"{prefix}size:{name[len(prefix) + 4:]}:1" in arrays
     ]
-    preferred = [name for name in names if "enc" in name or "cond" in name]
-    if len(preferred) != 1:
+    if len(names) > 1:  # its lengths are stored as well
+        sized = [n for n in names if f"{prefix}size:{n[len(start):]}:1" in arrays]
+        names = sized or names
+    if len(names) > 1:
         raise FormatError(
-            f"{len(preferred)} arrays look like the encoder's output: {preferred}",
-            expected=f"exactly one {prefix}out:...enc... of dimension {size}",
+            f"{len(names)} arrays look like the encoder's output: {names}",
+            expected=f"one {prefix}out:...enc... of dimension {size}",
         )
-    return preferred[0]
+    return names[0] if names else None
 
 
 def compare_losses(
-    reference: ReferenceModel, arrays: Arrays, prefix: str = ""
+    reference: ReferenceModel, arrays: Arrays, prefix: str = "", warn: bool = False
 ) -> Iterator[Comparison]:
     """Encoder output, log-probabilities and losses per sequence; then all gradients.
 
@@ -92,9 +92,13 @@ def compare_losses(
         reference: Its mode (training or evaluation) is left as it is.
         arrays: Content of the file.
         prefix: Of the names of this batch, ``set_a:`` for example.
+        warn: Name our losses that the file does not have.
     """
     model = reference.model
-    data, data_lens, labels, label_lens = batch_of(arrays, reference, prefix)
+    has_labels = f"{prefix}in:targets" in arrays
+    data, data_lens = features_at(arrays, f"{prefix}in:")
+    if has_labels:
+        _, _, labels, label_lens = batch_of(arrays, reference, prefix)
     model.zero_grad()
     if (
         isinstance(model, AttentionModel)
@@ -103,14 +107,16 @@ def compare_losses(
         _cut_the_decoder_loop(model.decoder)
     frames, frame_lens, outputs = model.encode_with_heads(data, data_lens)
     name = _encoder_array(arrays, prefix, frames.size(2))
-    original_lens = arrays[f"{prefix}size:{name[len(prefix) + 4:]}:1"]
-    yield from _compare_sizes(arrays, prefix, frame_lens, label_lens)
-    valid = np.arange(frames.size(1))[None] < original_lens[:, None]
-    yield Comparison(
-        f"{prefix}encoder output",
-        relative_error(frames.detach().numpy()[valid], arrays[name][valid]),
-        VALUE_LIMIT,
-    )
+    axes = {"frames": frame_lens}
+    if has_labels:
+        axes["labels"] = label_lens + 1
+    yield from _compare_sizes(arrays, prefix, axes)
+    if name is not None:
+        valid = np.arange(frames.size(1))[None] < frame_lens.numpy()[:, None]
+        error = error_inside(frames.detach().numpy(), arrays[name], valid)
+        yield Comparison(f"{prefix}encoder output", error, VALUE_LIMIT)
+    if not has_labels:
+        return
     losses = {}
     batch = (frame_lens, labels, label_lens)
     if isinstance(model, TransducerModel):
@@ -125,24 +131,24 @@ def compare_losses(
         losses[f"ctc_{number}"] = nll
     start = f"{prefix}out:"
     originals = _loss_arrays(arrays, prefix, losses)
-    expected = set(originals)
-    for loss in sorted(expected ^ set(losses)):
-        yield Comparison(f"{prefix}{loss} (only on one side)", np.inf, 0.0)
-    for loss in sorted(expected & set(losses)):
-        comparison = Comparison(
-            f"{prefix}{loss} of each sequence",
-            relative_error(
-                losses[loss].detach().numpy(),
-                _valid_positions(arrays[originals[loss]], label_lens),
-            ),
-            VALUE_LIMIT,
-        )
-        if not comparison.passed and _contradicts(
-            model, arrays, name, originals[loss], loss, batch
-        ):
-            comparison = comparison._replace(name=comparison.name + CONTRADICTION)
-        yield comparison
-        total = f"{prefix}loss:{originals[loss].removeprefix(start)}"
+    for loss in sorted(set(losses) - set(originals)) if warn else ():
+        logging.warning(f"{prefix}{loss} is not in the file, and so not compared")
+    for loss in sorted(set(originals) - set(losses)):
+        yield Comparison(f"{prefix}{loss} (only in the file)", np.inf, 0.0)
+    for loss in sorted(set(originals) & set(losses)):
+        array = originals[loss]
+        if array in arrays:
+            ours = losses[loss].detach().numpy()
+            error = relative_error(ours, _valid_positions(arrays[array], label_lens))
+            comparison = Comparison(
+                f"{prefix}{loss} of each sequence", error, VALUE_LIMIT
+            )
+            if not comparison.passed and _contradicts(
+                model, arrays, name, array, loss, batch
+            ):
+                comparison = comparison._replace(name=comparison.name + CONTRADICTION)
+            yield comparison
+        total = f"{prefix}loss:{array.removeprefix(start)}"
         if total in arrays:
             ours = losses[loss].detach().double().sum().numpy()
             error = relative_error(ours, arrays[total])
@@ -153,17 +159,22 @@ def compare_losses(
 
 
 def _loss_arrays(arrays: Arrays, prefix: str, ours) -> Dict[str, str]:
-    """Array of each loss by our name for it; a name of its own is the main loss's."""
-    start = f"{prefix}loss:"
+    """Array of each loss by our name for it; a name of its own is the main loss's.
+
+    A file may have the sum over the sequences (``loss:``), each sequence's (``out:``),
+    or both.
+    """
     found, others = {}, []
-    for name in arrays:
-        loss = name.removeprefix(start)
-        if not name.startswith(start):
-            continue
-        if loss in LOSSES or re.fullmatch(r"ctc_\d+", loss):
-            found[LOSSES.get(loss, loss)] = f"{prefix}out:{loss}"
-        else:
-            others.append(loss)
+    for kind in ("loss", "out"):
+        start = f"{prefix}{kind}:"
+        for name in arrays:
+            if not name.startswith(start):
+                continue
+            loss = name.removeprefix(start)
+            if loss in LOSSES or re.fullmatch(r"ctc_\d+", loss):
+                found[LOSSES.get(loss, loss)] = f"{prefix}out:{loss}"
+            elif kind == "loss":
+                others.append(loss)
     missing = sorted(set(ours) - set(found))
     for loss in others:
         name = missing.pop() if len(others) == len(missing) == 1 else loss
@@ -172,16 +183,19 @@ def _loss_arrays(arrays: Arrays, prefix: str, ours) -> Dict[str, str]:
 
 
 def _compare_sizes(
-    arrays: Arrays, prefix: str, frame_lens: torch.Tensor, label_lens: torch.Tensor
+    arrays: Arrays, prefix: str, axes: Dict[str, torch.Tensor]
 ) -> Iterator[Comparison]:
     """Lengths of all axes: encoder frames, or labels and one more."""
-    positions = (label_lens + 1).numpy()
     for name in sorted(n for n in arrays if n.startswith(f"{prefix}size:")):
         output, axis = name.removeprefix(f"{prefix}size:").rsplit(":", 1)
-        by_label = axis == "2" or output in BY_LABEL
-        ours = positions if by_label else frame_lens.numpy()
-        difference = float(np.abs(ours - arrays[name]).max())
-        yield Comparison(f"{name} (lengths)", difference, 0.0)
+        kind = "labels" if axis == "2" or output in BY_LABEL else "frames"
+        if kind not in axes:
+            continue
+        ours, original = axes[kind].numpy(), arrays[name]
+        error = np.inf
+        if ours.shape == original.shape:
+            error = float(np.abs(ours - original).max(initial=0))
+        yield Comparison(f"{name} (lengths)", error, 0.0)
 
 
 def _cut_the_decoder_loop(decoder: MlpAttentionDecoder) -> None:
@@ -203,7 +217,7 @@ def _cut_the_decoder_loop(decoder: MlpAttentionDecoder) -> None:
 
 def _valid_positions(loss: np.ndarray, label_lens: torch.Tensor) -> np.ndarray:
     """Losses per label position with zeros after the end; others as they are."""
-    if loss.ndim == 1:
+    if loss.ndim != 2 or len(loss) != len(label_lens):
         return loss
     return loss * (np.arange(loss.shape[1]) <= label_lens.numpy()[:, None])
 
@@ -216,9 +230,9 @@ def _contradicts(model, arrays, encoder_array, loss_array, loss, batch) -> bool:
     """
     number = loss.removeprefix("ctc_")
     top = str(model.encoder.stage.layers) if hasattr(model.encoder, "stage") else ""
-    if number != top:
+    if number != top or encoder_array is None:
         return False
-    frames = torch.from_numpy(arrays[encoder_array])
+    frames = torch.from_numpy(arrays[encoder_array]).float()
     own = model.aux_ctc_nll([(int(top), frames)], *batch)[int(top)]
     error = relative_error(own.detach().numpy(), arrays[loss_array])
     return error > VALUE_LIMIT
@@ -239,11 +253,8 @@ def _compare_log_probs(reference, arrays, prefix, am, batch) -> Iterator[Compari
     frames = np.arange(log_probs.shape[1]) < frame_lens.numpy()[:, None]
     positions = np.arange(log_probs.shape[2]) <= label_lens.numpy()[:, None]
     nodes = frames[:, :, None] & positions[:, None, :]
-    yield Comparison(
-        f"{prefix}log-probabilities",
-        relative_error(log_probs[nodes], original[nodes]),
-        VALUE_LIMIT,
-    )
+    error = error_inside(log_probs, original, nodes)
+    yield Comparison(f"{prefix}log-probabilities", error, VALUE_LIMIT)
 
 
 def _compare_gradients(reference: ReferenceModel, arrays: Arrays):
@@ -273,15 +284,13 @@ def _with_fitting_gate(
     """Comparisons of batches with the gate that the file's first one had, see gates."""
 
     def error() -> float:
-        return next(
-            comparison.error
-            for comparison in compare_losses(reference, arrays, prefixes[0])
-            if comparison.name.endswith("encoder output")
-        )
+        found = list(compare_losses(reference, arrays, prefixes[0]))
+        encoder = [c for c in found if c.name.endswith("encoder output")]
+        return max((c.error for c in encoder or found), default=0.0)
 
     gate = fit_gate(reference.model, error)
     for prefix in prefixes:
-        for comparison in compare_losses(reference, arrays, prefix):
+        for comparison in compare_losses(reference, arrays, prefix, warn=True):
             yield comparison._replace(name=f"{comparison.name}{gate}")
 
 

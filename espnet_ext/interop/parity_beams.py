@@ -11,12 +11,16 @@ import numpy as np
 import torch
 
 from espnet_ext.asr.attention_model import AttentionModel
+from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.search.attention import AttentionSearch
 from espnet_ext.asr.search.beam import BeamEntry
+from espnet_ext.asr.search.ctc import FramewiseDecoder
 from espnet_ext.asr.search.time_sync import TimeSyncSearch
+from espnet_ext.errors import FormatError
 from espnet_ext.interop.comparison import VALUE_LIMIT, Comparison, relative_error
 from espnet_ext.interop.gates import fit_gate
 from espnet_ext.interop.parity_file import ParityFile
+from espnet_ext.interop.parity_input import features_at, require
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import Arrays
 
@@ -47,8 +51,11 @@ def beams_of(arrays: Arrays) -> List[Beams]:
 
 def _search(reference: ReferenceModel, arrays: Arrays, beams: Beams):
     """The search of the experiment, in original mode."""
-    decoder = reference.model.decoder
-    if isinstance(reference.model, AttentionModel):
+    model, decoder = reference.model, reference.model.decoder
+    if isinstance(model, CtcModel):
+        # as transducers; the last step of shorter sequences is on a padded frame
+        decoder = FramewiseDecoder(model.vocab_size)
+    if isinstance(model, AttentionModel):
         return AttentionSearch(decoder, beams.size, length_limit="batch")
     if reference.experiment.family != "orig":
         return TimeSyncSearch(
@@ -95,11 +102,20 @@ def _compare(
     yield Comparison(f"{name} scores", relative_error(scores, scores_K), VALUE_LIMIT)
 
 
-def _compare_lengths(name, entries, lengths_K, reference) -> Iterator[Comparison]:
-    """Labels of attention models without the end, frames of transducers."""
-    ends = {0, reference.model.decoder.sos}
-    ours = np.array([sum(k not in ends for k in e.symbols) for e in entries])
-    yield Comparison(f"{name} lengths", relative_error(ours, lengths_K), 0.0)
+def _label_counts(entries: List[BeamEntry], model: AttentionModel) -> np.ndarray:
+    """Labels of each entry without the end."""
+    ends = {0, model.decoder.sos}
+    return np.array([sum(k not in ends for k in e.symbols) for e in entries])
+
+
+def _stored(arrays: Arrays, beams: Beams, batch: int):
+    """Labels and scores of a set: [K, T] and [K], of a batch [B, K, T] and [B, K]."""
+    labels, scores = (f"{beams.prefix}:{kind}" for kind in ("labels", "scores"))
+    leading = (beams.size,) if beams.row >= 0 else (batch, beams.size)
+    right = arrays[labels].shape[:-1] == leading
+    require(right, arrays, labels, f"{list(leading)} and steps")
+    require(arrays[scores].shape == leading, arrays, scores, f"{list(leading)}")
+    return arrays[labels], arrays[scores]
 
 
 def _frame_error(arrays: Arrays, model, name: str) -> float:
@@ -113,6 +129,8 @@ def _compare_frames(file: ParityFile, model) -> Iterator[Comparison]:
     """Encoder outputs, those of padded frames as well."""
     arrays = file.arrays
     names = sorted(n for n in arrays if n.endswith("out:encoder"))
+    if not names:
+        return
     gate = fit_gate(model, lambda: _frame_error(arrays, model, names[0]))
     for name in names:
         error = _frame_error(arrays, model, name)
@@ -121,10 +139,11 @@ def _compare_frames(file: ParityFile, model) -> Iterator[Comparison]:
 
 def _inputs(arrays: Arrays, row: int):
     """Features and lengths of a sequence alone, or (-1) of the batch."""
-    data = torch.from_numpy(arrays["in:data"])
-    lengths = torch.from_numpy(arrays["in:data_len"]).long()
+    data, lengths = features_at(arrays, "in:")
     if row < 0:
         return data, lengths
+    if row >= len(data):
+        raise FormatError(f"there is no sequence {row} in a batch of {len(data)}")
     return data[row : row + 1, : int(lengths[row])], lengths[row : row + 1]
 
 
@@ -143,22 +162,24 @@ def compare_beams(file: ParityFile) -> Iterator[Comparison]:
     yield from _compare_frames(file, model)
     for beams in beams_of(arrays):
         frames, lengths = model.encode(*_inputs(arrays, beams.row))
+        if isinstance(model, CtcModel):
+            frames = model.ctc.log_softmax(frames)
         found = _search(reference, arrays, beams)(frames, lengths)
-        labels, scores = (arrays[f"{beams.prefix}:{x}"] for x in ("labels", "scores"))
+        labels, scores = _stored(arrays, beams, len(found))
         if beams.row >= 0:
             yield from _compare(beams.prefix, found[0], labels, scores, reference)
             continue
-        hypothesis_lens = arrays[f"{beams.prefix}:len"]
+        lens_name = f"{beams.prefix}:len"
         for row, entries in enumerate(found):
             name = f"{beams.prefix} row {row}"
             steps = labels.shape[2] if attention else int(lengths[row])
-            if attention:
-                yield from _compare_lengths(
-                    name, entries, hypothesis_lens[row], reference
-                )
-            else:
-                ours = np.full_like(hypothesis_lens[row], steps)
-                error = relative_error(ours, hypothesis_lens[row])
+            if lens_name in arrays:
+                original = arrays[lens_name]
+                require(original.shape == scores.shape, arrays, lens_name, "as scores")
+                ours = np.full_like(original[row], steps)
+                if attention:
+                    ours = _label_counts(entries, model)
+                error = relative_error(ours, original[row])
                 yield Comparison(f"{name} lengths", error, 0.0)
             yield from _compare(
                 name, entries, labels[row, :, :steps], scores[row], reference

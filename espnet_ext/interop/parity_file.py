@@ -4,6 +4,7 @@ from typing import NamedTuple, Optional, Set
 
 import numpy as np
 
+from espnet_ext.errors import FormatError
 from espnet_ext.interop.reference_models import ReferenceModel, build_reference_model
 from espnet_ext.interop.returnn import Arrays
 
@@ -16,9 +17,13 @@ class ArrayFile(dict):
         self.read: Set[str] = set()
 
     def __getitem__(self, name: str) -> np.ndarray:
-        array = super().__getitem__(name)
+        if name not in self:
+            raise FormatError(
+                f"the file holds no array {name}",
+                next_step="see reference/parity/README.md for what belongs together",
+            )
         self.read.add(name)
-        return array
+        return super().__getitem__(name)
 
 
 class ParityFile(NamedTuple):

@@ -83,7 +83,7 @@ def _misplaced(grown: np.ndarray, copied, mask) -> float:
         used = np.ones(grown.shape, dtype=bool)
     else:
         used = mask.numpy()
-    if used.sum() != copied.size:
+    if used.shape != grown.shape or used.sum() != copied.size:
         return float("inf")
     wrong = (grown[used] != copied.flatten()).sum() + (grown[~used] > 0).sum()
     return float(wrong)

@@ -20,6 +20,7 @@ from espnet_ext.asr.weight_decay import WeightDecay
 from espnet_ext.errors import FormatError
 from espnet_ext.interop.comparison import VALUE_LIMIT, Comparison, relative_error
 from espnet_ext.interop.parity_file import ParityFile
+from espnet_ext.interop.parity_input import features_at, labels_at, require
 from espnet_ext.interop.reference_models import ReferenceModel
 from espnet_ext.interop.returnn import apply_rules, parameters_of
 from espnet_ext.interop.without_dropout import disable_dropout
@@ -89,12 +90,14 @@ def batches_of(
     batches = []
     while f"batch{len(batches)}:data" in file.arrays:
         prefix = f"batch{len(batches)}:"
-        labels_BL = reference.label_ids_K[file.arrays[f"{prefix}targets"]]
+        data, lengths = features_at(file.arrays, prefix)
+        ids_K = reference.label_ids_K
+        labels_BL, lens = labels_at(file.arrays, prefix, len(data), len(ids_K))
         batch = {
-            "speech": torch.from_numpy(file.arrays[f"{prefix}data"]).to(dtype),
-            "speech_lengths": torch.from_numpy(file.arrays[f"{prefix}data_len"]),
-            "text": torch.from_numpy(labels_BL),
-            "text_lengths": torch.from_numpy(file.arrays[f"{prefix}targets_len"]),
+            "speech": data.to(dtype),
+            "speech_lengths": lengths,
+            "text": torch.from_numpy(ids_K[labels_BL]),
+            "text_lengths": lens,
         }
         batches.append(batch)
     if not batches:
@@ -161,7 +164,10 @@ def repeat(file: ParityFile, dtype: torch.dtype) -> Repetition:
     disable_dropout(model.train()).to(dtype)
     batches = batches_of(file, reference, dtype)
     steps = len(file.arrays["history"])
-    rate = float(file.arrays["learning_rate"])
+    require(
+        file.arrays["learning_rate"].size == 1, file.arrays, "learning_rate", "1 number"
+    )
+    rate = float(file.arrays["learning_rate"].item())
     gradients = LargestGradients()
     stepper = build_stepper(reference, rate, gradients)
     stepper.begin_sub_epoch(Accumulation(BATCHES_AN_UPDATE, sums=True), steps)

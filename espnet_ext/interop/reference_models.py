@@ -85,7 +85,12 @@ def input_size_of(arrays: Arrays) -> int:
     """Number of features, from the input of the file or of its first set."""
     for name, array in arrays.items():
         if re.fullmatch(r"(.*:)?(in:data|data)", name):
-            return array.shape[-1]
+            if array.ndim != 3:
+                raise FormatError(
+                    f"array {name} has shape {list(array.shape)}",
+                    expected="[batch, frames, features]",
+                )
+            return array.shape[2]
     raise FormatError(
         "the file holds no input (in:data, SET:in:data or batchN:data)",
         expected="an array file as reference/parity/README.md describes",
@@ -110,8 +115,14 @@ def assemble(
     register()
     sized = size_experiment(experiment, parameters, bos, recognition)
     name, options = sized.encoder
-    encoder = asr.encoder_choices.get_class(name)(input_size, **options)
-    model = _model(sized, experiment, encoder, sub_epoch)
+    try:
+        encoder = asr.encoder_choices.get_class(name)(input_size, **options)
+        model = _model(sized, experiment, encoder, sub_epoch)
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise FormatError(
+            f"no model can be built with the sizes of the parameters: {error}",
+            next_step="check that --experiment names the experiment the file is of",
+        ) from error
     _check_sub_epoch(experiment, encoder.stage.layers, sub_epoch)
     return ReferenceModel(model.eval(), sized.rules, sized.label_ids_K, experiment)
 

@@ -185,10 +185,20 @@ def apply_rules(arrays: Arrays, rules: List[Rule], partial: bool = False) -> Arr
             next_step="check that --experiment names the experiment the file is of",
         )
     return {
-        rule.ours: np.ascontiguousarray(rule.rearrange(arrays[rule.original]))
+        rule.ours: _rearranged(rule, arrays[rule.original])
         for rule in rules
         if rule.original in arrays
     }
+
+
+def _rearranged(rule: Rule, array: np.ndarray) -> np.ndarray:
+    try:
+        return np.ascontiguousarray(rule.rearrange(array))
+    except (ValueError, IndexError) as error:
+        raise FormatError(
+            f"parameter {rule.original} has shape {list(array.shape)} ({error})",
+            next_step="check that --experiment names the experiment the file is of",
+        ) from None
 
 
 def load_parameters(

@@ -18,6 +18,7 @@ from espnet_ext.errors import OptionError
 from espnet_ext.layers.corpus_mvn import follow_utterances
 from espnet_ext.names import nearest
 from espnet_ext.register import register
+from espnet_ext.tasks.init_param import check_init_param, refuse_if_loading_failed
 from espnet_ext.train import sub_epoch_task
 from espnet_ext.train.driver import TransducerTrainer
 from espnet_ext.train.regime import parse_regime
@@ -124,8 +125,14 @@ class TransducerTask(ASRTask):
         one that starts them, so it is made before the first large operation.
         """
         torch.set_flush_denormal(True)
+        given = getattr(args, "init_param", None) or []
+        check_init_param(given)
         with training_folder(args):
-            super().main_worker(args)
+            try:
+                super().main_worker(args)
+            except (AttributeError, KeyError, RuntimeError) as error:
+                refuse_if_loading_failed(error, given)
+                raise
 
     @classmethod
     def build_iter_factory(cls, args, distributed_option, mode, kwargs=None):

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from espnet2.asr.ctc import CTC
 
 from espnet_ext.asr.ctc_model import CtcModel
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
 from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.asr.transducer_model import TransducerModel
 from espnet_ext.errors import OptionError
-from tests.asr.tiny import tiny_batch
+from tests.asr.tiny import model_parts, tiny_batch
 
 ENCODER = dict(
     frontend={"type": "blstm", "hidden_size": 3, "time_pooling": [2, 1]},
@@ -28,19 +27,7 @@ ENCODER = dict(
 def build(kind, vocab_size=6, decoder=None, **options):
     torch.manual_seed(0)
     encoder = StagedConformerEncoder(8, **ENCODER)
-    tokens = ["<blank>", *(f"t{i}" for i in range(1, vocab_size - 1)), "<sos/eos>"]
-    common = dict(
-        vocab_size=vocab_size,
-        token_list=tokens[-vocab_size:],
-        frontend=None,
-        specaug=None,
-        normalize=None,
-        preencoder=None,
-        encoder=encoder,
-        postencoder=None,
-        ctc=CTC(vocab_size, encoder.output_size()),
-        **options,
-    )
+    common = {**model_parts(encoder, vocab_size), **options}
     if kind == "ctc":
         return CtcModel(decoder=None, **common)
     return TransducerModel(
@@ -85,16 +72,10 @@ def test_heads_appear_with_their_layers(kind):
 
 
 @pytest.mark.parametrize("kind", ["ctc", "transducer"])
-@pytest.mark.parametrize("vocab_size", [1, 6])
-def test_one_update_changes_what_is_in_use_and_loads_strictly(kind, vocab_size):
-    model = build(kind, vocab_size, aux_ctc=AUX)
+def test_one_update_changes_what_is_in_use(kind):
+    model = build(kind, aux_ctc=AUX)
     model.set_epoch(1)
     batch = tiny_batch()
-    if vocab_size == 1:  # upstream's check of configurations has blank alone
-        batch["text"], batch["text_lengths"] = (
-            torch.full((2, 1), -1),
-            torch.tensor([0, 0]),
-        )
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     model(**batch)[0].backward()
@@ -104,15 +85,8 @@ def test_one_update_changes_what_is_in_use_and_loads_strictly(kind, vocab_size):
         if name in masks:
             unused = ~masks[name]
             assert torch.equal(parameter[unused], before[name][unused]), name
-    if vocab_size > 1:
-        weight = "encoder.layers.0.ffn1.linear_ff.weight"
-        assert not torch.equal(dict(model.named_parameters())[weight], before[weight])
-    restored = build(kind, vocab_size, aux_ctc=AUX)
-    restored.load_state_dict(model.state_dict())
-    state = model.state_dict()
-    del state["ctc_heads.heads.2.weight"]
-    with pytest.raises(RuntimeError, match="ctc_heads.heads.2.weight"):
-        restored.load_state_dict(state, strict=False)
+    weight = "encoder.layers.0.ffn1.linear_ff.weight"
+    assert not torch.equal(dict(model.named_parameters())[weight], before[weight])
 
 
 def test_columns_that_meet_features_of_later_stages_get_no_gradient():
@@ -196,38 +170,6 @@ def test_pure_ctc_gives_frames_to_espnets_searches():
         reduction="none",
     )
     torch.testing.assert_close(model(**batch)[1]["loss_ctc"].view(()), nll.mean())
-
-
-DECODER_OPTIONS = [
-    {"zoneout": {"cell": 0.15, "output": 0.05}},
-    {"recurrent_weight_dropout": 0.3},
-    {"label_switchout": 0.5},
-]
-
-
-@pytest.mark.parametrize("options", DECODER_OPTIONS, ids=str)
-def test_decoder_regularisation_acts_in_training_alone(options):
-    model = build("transducer", decoder=options)
-    labels = torch.tensor([[0, 1, 2, 3, 4]])
-
-    def outputs():
-        return [model.decoder(labels) for _ in range(4)]
-
-    first, *others = outputs()
-    assert any(not torch.equal(first, other) for other in others)
-    model.eval()
-    first, *others = outputs()
-    assert all(torch.equal(first, other) for other in others)
-
-
-NEUTRAL_DECODER = [{"recurrent_weight_dropout": 0.0}, {"label_switchout": 0.0}]
-
-
-@pytest.mark.parametrize("options", NEUTRAL_DECODER, ids=str)
-def test_neutral_decoder_options_equal_their_absence(options):
-    labels = torch.tensor([[0, 1, 2]])
-    plain = build("transducer").decoder(labels)
-    assert torch.equal(build("transducer", decoder=options).decoder(labels), plain)
 
 
 def test_switchout_replaces_labels_at_its_rate_by_any_label_but_blank():

@@ -8,12 +8,19 @@ from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.transducer_model import TransducerModel
 
 
-def tiny_decoder(vocab_size=4, encoder_size=6, seed=0, spread=4.0, **options):
+def tiny_decoder(
+    vocab_size=4,
+    encoder_size=6,
+    seed=0,
+    spread=4.0,
+    kind=LstmTransducerDecoder,
+    **options,
+):
     """A decoder whose random weights are scaled up so that labels are emitted."""
     torch.manual_seed(seed)
     joint = {"readout_size": 10, "attention": {"key_size": 3}}
     joint.update(options.pop("joint", {}))
-    decoder = LstmTransducerDecoder(
+    decoder = kind(
         vocab_size,
         encoder_size,
         embedding_size=3,
@@ -43,12 +50,17 @@ def model_parts(encoder, vocab_size):
     )
 
 
+def tiny_blstm():
+    """Encoder of 8-dimensional features without dropout; time is reduced by 2."""
+    return ConvBlstmEncoder(
+        8, [2], [2], num_layers=2, hidden_size=3, time_pooling=[2], dropout=0.0
+    )
+
+
 def tiny_model(vocab_size=6, seed=0, **options):
     """TransducerModel on 8-dimensional features; time is reduced by 2."""
     torch.manual_seed(seed)
-    encoder = ConvBlstmEncoder(
-        8, [2], [2], num_layers=2, hidden_size=3, time_pooling=[2], dropout=0.0
-    )
+    encoder = tiny_blstm()
     decoder = LstmTransducerDecoder(
         vocab_size,
         encoder.output_size(),

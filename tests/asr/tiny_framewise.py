@@ -3,11 +3,10 @@
 import torch
 
 from espnet_ext.asr.decoder.extended_transducer import ExtendedTransducerDecoder
-from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.asr.framewise_model import FramewiseModel
 from espnet_ext.asr.framewise_transducer_model import FramewiseTransducerModel
-from tests.asr.tiny import model_parts, tiny_batch
+from tests.asr.tiny import model_parts, tiny_batch, tiny_blstm
 
 LENGTHS = (7, 5)
 
@@ -74,9 +73,7 @@ def tiny_extended(vocab_size=6, encoder_size=6, seed=0, spread=3.0, **options):
 def tiny_framewise_transducer(vocab_size=6, decoder=None, **options):
     """FramewiseTransducerModel with an extended decoder without dropout."""
     torch.manual_seed(0)
-    encoder = ConvBlstmEncoder(
-        8, [2], [2], num_layers=2, hidden_size=3, time_pooling=[2], dropout=0.0
-    )
+    encoder = tiny_blstm()
     if decoder is None:
         decoder = tiny_extended(
             vocab_size,

@@ -52,11 +52,7 @@ def test_a_misplaced_blank_column_moves_all_symbols_by_one(tmp_path, capsys):
         output = capsys.readouterr().out
         assert "ok         log-probabilities" in output
         assert "ok         out:output/att" in output
-        # the file has no loss with these log-probabilities
-        different = [line for line in output.splitlines() if "DIFFERENT" in line]
-        assert [line.split("  ")[-1] for line in different] == [
-            "full_sum (only on one side)"
-        ]
+        assert ", 0 different" in output
     assert main(["--experiment", NAME, "--array", path]) == 1
     assert "DIFFERENT  log-probabilities" in capsys.readouterr().out
 

@@ -54,13 +54,13 @@ def test_missing_and_surplus_parameters_are_named(tmp_path, capsys):
     arrays["param:att_query/weight/param"] = np.zeros((16, 10))
     np.savez(tmp_path / "surplus.npz", **arrays)
     path = str(tmp_path / "surplus.npz")
-    assert main(["--experiment", "start", "--array", path]) == 1
+    assert main(["--experiment", "start", "--array", path]) == 2
     assert "unused ['extra']" in capsys.readouterr().err
 
 
 def test_unknown_experiment_and_missing_file_are_user_errors(tmp_path, capsys):
-    assert main(["--experiment", "start", "--array", str(tmp_path / "no.npz")]) == 1
+    assert main(["--experiment", "start", "--array", str(tmp_path / "no.npz")]) == 2
     assert "array file not found" in capsys.readouterr().err
     (tmp_path / "text.npz").write_text("not an archive")
-    assert main(["--experiment", "start", "--array", str(tmp_path / "text.npz")]) == 1
+    assert main(["--experiment", "start", "--array", str(tmp_path / "text.npz")]) == 2
     assert "cannot be read as arrays" in capsys.readouterr().err

@@ -31,6 +31,7 @@ from espnet_ext.asr.decoder.extended_search import ExtendedSearchSteps
 from espnet_ext.asr.joint.maxout_readout import maxout
 from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.asr.loss.frame_context import frame_context
+from espnet_ext.errors import OptionError
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.init import glorot_uniform_, init_linear_
 from espnet_ext.layers.lstm import Lstm
@@ -138,6 +139,19 @@ class ExtendedTransducerDecoder(ExtendedSearchSteps, AbsDecoder):
                 self.switchout = AlignmentSwitchOut(vocab_size, **switchout)
             except TypeError as error:
                 raise ValueError(f"switchout: {error}") from None
+
+    def set_device(self, device: torch.device) -> None:
+        """ESPnet calls this before its searches, which know decoders of labels alone.
+
+        Raises:
+            OptionError: Always.
+        """
+        raise OptionError(
+            "ESPnet's transducer searches step a decoder on labels, and "
+            f"{type(self).__name__} steps on frames",
+            next_step="decode with espnet_ext.Speech2Text or "
+            "espnet_ext.bin.asr_inference",
+        )
 
     def frame_parts(self) -> Dict[str, int]:
         """Weights whose input is encoder frames; only the bottleneck sees them."""

@@ -1,7 +1,8 @@
-"""Steps of the LSTM prediction network for the batched searches.
+"""Steps of a prediction network for the batched searches.
 
-The state is the projected output and the LSTM's (h, c), computed once when a label is
-emitted. Bits of a row do not depend on the other rows, see LstmCell and RowProduct.
+The state is the projected output and the network's own two tensors (h and c of an
+LSTM), computed once when a label is emitted. Bits of a row do not depend on the other
+rows, see LstmCell and RowProduct.
 """
 
 # Dimensions: N rows, E rows that emit, R readout, H LSTM, V vocabulary with blank
@@ -24,7 +25,11 @@ class _Tables:
     def __init__(self, decoder, key):
         self.key = key
         labels_V = torch.arange(decoder.vocab_size, device=decoder.embedding.device)
-        self.cell = LstmCell.of(decoder.lstm, decoder.embed(labels_V))
+        vectors_VE = decoder.embed(labels_V)
+        if hasattr(decoder.lstm, "search_cell"):
+            self.cell = decoder.lstm.search_cell(vectors_VE)
+        else:
+            self.cell = LstmCell.of(decoder.lstm, vectors_VE)
         self.joint = ReadoutStep(decoder.joint_network)
 
     def step(self, labels_E: torch.Tensor, state: LabelState) -> LabelState:
@@ -56,7 +61,7 @@ class LstmSearchSteps:
         tables = self._tables(current=True)
         zeros_1H = self.embedding.new_zeros(1, self.lstm.hidden_size)
         output_1R = tables.joint.project(zeros_1H)
-        state = output_1R, zeros_1H, zeros_1H
+        state = output_1R, *(x[0] for x in self.init_state(1))
         if bos != "skip":
             # row 0 of the table, of blank, is BOS
             first = self.blank_id if bos == "run" else int(bos)

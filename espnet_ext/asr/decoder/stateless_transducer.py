@@ -3,15 +3,16 @@
 Ref: Ghodsi et al. 2020, RNN-transducer with stateless prediction network.
 """
 
-# Dimensions: B batch, N symbols, C context, E embedding, H output
-from typing import Dict, Optional, Tuple, Union
+# Dimensions: B batch, N symbols or hypotheses, C context, E embedding, H output,
+#             P = (C - 1) E, V vocabulary with blank
+from typing import Dict, Optional, Tuple
 
 import torch
 
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
-from espnet_ext.asr.search.interface import State, advance_emitted
+from espnet_ext.asr.search.products import RowProduct
 from espnet_ext.layers.init import init_linear_
-from espnet_ext.layers.lstm import State as LabelState
+from espnet_ext.layers.lstm import State
 
 
 class LabelContext(torch.nn.Module):
@@ -29,15 +30,15 @@ class LabelContext(torch.nn.Module):
             torch.nn.Linear(context_size * input_size, hidden_size)
         )
 
-    def zero_state(self, batch_size: int) -> LabelState:
+    def zero_state(self, batch_size: int) -> State:
         """Zeros, [1, B, (C - 1) E] and [1, B, 0]."""
         zeros = self.linear.weight.new_zeros
         past = zeros(1, batch_size, (self.context_size - 1) * self.input_size)
         return past, zeros(1, batch_size, 0)
 
     def forward(
-        self, x_BNE: torch.Tensor, state: Optional[LabelState] = None
-    ) -> Tuple[torch.Tensor, LabelState]:
+        self, x_BNE: torch.Tensor, state: Optional[State] = None
+    ) -> Tuple[torch.Tensor, State]:
         """Outputs [B, N, H] and the state after the last one."""
         if state is None:
             state = self.zero_state(x_BNE.size(0))
@@ -47,6 +48,31 @@ class LabelContext(torch.nn.Module):
         outputs = self.linear(windows_BNEC.transpose(2, 3).flatten(2)).tanh()
         kept = x_BPE[:, x_BPE.size(1) - self.context_size + 1 :].flatten(1)
         return outputs, (kept.unsqueeze(0), state[1])
+
+    def search_cell(self, inputs_VE: torch.Tensor) -> "ContextCell":
+        """A step of a search, see LstmSearchSteps."""
+        return ContextCell(self, inputs_VE)
+
+
+class ContextCell:
+    """One step for many hypotheses, each with the same bits in any batch.
+
+    Args:
+        context: The layer; its weights are copied.
+        inputs_VE: Vector of each label.
+    """
+
+    def __init__(self, context: LabelContext, inputs_VE: torch.Tensor):
+        self.inputs_VE = inputs_VE.detach().clone()
+        self.linear = RowProduct(context.linear.weight, context.linear.bias)
+
+    def __call__(
+        self, labels_N: torch.Tensor, past_NP: torch.Tensor, empty_N0: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Output [N, H], and the vectors before the next label."""
+        inputs_NE = self.inputs_VE.index_select(0, labels_N)
+        window = torch.cat([past_NP, inputs_NE], dim=1)
+        return self.linear(window).tanh(), window[:, inputs_NE.size(1) :], empty_N0
 
 
 class StatelessTransducerDecoder(LstmTransducerDecoder):
@@ -87,29 +113,3 @@ class StatelessTransducerDecoder(LstmTransducerDecoder):
             joint=joint,
         )
         self.lstm = LabelContext(embedding_size, hidden_size, context_size)
-
-    def _step(self, labels_E: torch.Tensor, state: State) -> State:
-        past = state[1].unsqueeze(0), state[2].unsqueeze(0)
-        output_E1R, past = self.run(labels_E.unsqueeze(1), past)
-        return output_E1R[:, 0], past[0][0], past[1][0]
-
-    def search_start(self, batch: int, bos: Union[str, int] = "run") -> State:
-        """See SearchDecoder."""
-        past, empty = self.init_state(batch)
-        zeros = self.embedding.new_zeros(batch, self.lstm.hidden_size)
-        state = self.joint_network.project_prediction(zeros), past[0], empty[0]
-        if bos == "skip":
-            return state
-        label = self.blank_id if bos == "run" else int(bos)
-        labels_N = torch.full((batch,), label, device=self.embedding.device)
-        return self._step(labels_N, state)
-
-    def search_scores(self, frames_BR: torch.Tensor, state: State):
-        """See SearchDecoder."""
-        rows = state[0].size(0) // max(frames_BR.size(0), 1)
-        am_NR = frames_BR.repeat_interleave(rows, dim=0)
-        return self.joint_network(am_NR, state[0]), state
-
-    def search_advance(self, state, rows_N, symbols_N) -> State:
-        """See SearchDecoder."""
-        return advance_emitted(state, rows_N, symbols_N, self.blank_id, self._step)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from espnet_ext.asr.decoder.stateless_transducer import StatelessTransducerDecoder
 from espnet_ext.asr.search.greedy import greedy_search
 from espnet_ext.asr.search.products import RowProduct
 from espnet_ext.asr.search.rnnt import RnntSearch, rnnt_greedy
@@ -21,7 +22,12 @@ SEARCHES = {
         "length_normalization": True,
     },
 }
-ZONEOUT = {"cell": 0.15, "output": 0.05}
+DECODERS = {
+    "LSTM": {},
+    "zoneout": {"zoneout": {"cell": 0.15, "output": 0.05}},
+    "stateless": {"kind": StatelessTransducerDecoder},
+    "one softmax": {"joint": {"emission": "softmax"}},
+}
 
 
 def batch_of(decoder, seed=0):
@@ -42,9 +48,9 @@ def one_by_one(search, am, lengths):
 
 @pytest.mark.parametrize("name", SEARCHES)
 @pytest.mark.parametrize("beam", [1, 5])
-@pytest.mark.parametrize("zoneout", [None, ZONEOUT])
-def test_batched_beam_search_equals_one_by_one_bit_for_bit(name, beam, zoneout):
-    decoder = tiny_decoder(7, seed=beam, zoneout=zoneout)
+@pytest.mark.parametrize("kind", DECODERS)
+def test_batched_beam_search_equals_one_by_one_bit_for_bit(name, beam, kind):
+    decoder = tiny_decoder(7, seed=beam, **DECODERS[kind])
     am, lengths = batch_of(decoder)
     search = TimeSyncSearch(decoder, beam, **SEARCHES[name])
     together = search(am, lengths)
@@ -61,19 +67,20 @@ def test_batched_beam_search_equals_one_by_one_bit_for_bit(name, beam, zoneout):
     ],
     ids=["rnnt", "greedy", "rnnt greedy"],
 )
-def test_other_batched_searches_equal_one_by_one_bit_for_bit(search):
-    decoder = tiny_decoder(7, seed=2)
+@pytest.mark.parametrize("kind", DECODERS)
+def test_other_batched_searches_equal_one_by_one_bit_for_bit(search, kind):
+    decoder = tiny_decoder(7, seed=2, **DECODERS[kind])
     am, lengths = batch_of(decoder)
     together = search(decoder)(am, lengths)
     for row, result in one_by_one(search(decoder), am, lengths):
         assert result == together[row]
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "stateless"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_decoder_of_real_size_has_the_same_bits_in_any_batch(threads):
-    decoder = tiny_decoder(
-        501, encoder_size=6, seed=1, spread=1.0, joint={"readout_size": 602}
-    )
+def test_a_decoder_of_real_size_has_the_same_bits_in_any_batch(threads, kind):
+    sizes = {"encoder_size": 6, "joint": {"readout_size": 602}}
+    decoder = tiny_decoder(501, seed=1, spread=1.0, **sizes, **DECODERS[kind])
     with torch.no_grad():
         decoder.joint_network.label_output.weight.mul_(8.0)
     am, lengths = batch_of(decoder)
