@@ -88,6 +88,11 @@ class StatelessTransducerDecoder(LstmTransducerDecoder):
         )
         self.lstm = LabelContext(embedding_size, hidden_size, context_size)
 
+    @property
+    def label_context(self) -> int:
+        """How many labels a search may tell hypotheses apart by."""
+        return self.lstm.context_size
+
     def _step(self, labels_E: torch.Tensor, state: State) -> State:
         past = state[1].unsqueeze(0), state[2].unsqueeze(0)
         output_E1R, past = self.run(labels_E.unsqueeze(1), past)
