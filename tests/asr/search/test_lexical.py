@@ -7,6 +7,7 @@ from espnet_ext.asr.search.ctc import FramewiseDecoder
 from espnet_ext.asr.search.lexical import LexicalSearch, merge_equal
 from espnet_ext.asr.search.word_lm import LOOK_AHEADS
 from tests.asr.search.word_enumeration import (
+    PRONUNCIATIONS,
     VOCABULARY,
     WORDS,
     bigram,
@@ -171,8 +172,6 @@ def test_labels_symbols_and_word_ends_tell_the_same_story():
             begins = [0, *entry.ends]
             spoken = [entry.labels[a:b] for a, b in zip(begins, entry.ends)]
             for word, labels in zip(entry.words, spoken, strict=True):
-                from tests.asr.search.word_enumeration import PRONUNCIATIONS
-
                 assert tuple(labels) in PRONUNCIATIONS[word]
             assert entry.ends[-1:] == [len(entry.labels)][: len(entry.ends)]
 
@@ -186,13 +185,13 @@ def test_a_narrow_beam_still_ends_at_a_word_end(seed):
 
 
 def test_an_unfinished_word_is_left_out_and_said():
-    """Frames 1 to 3 say 'eerie' without its last label; a beam of one follows them."""
-    log_probs = torch.full((3, VOCABULARY), -20.0)
-    log_probs[[0, 1, 2], [1, 3, 1]] = -0.01
-    (entry,) = alone(ctc_search("none", beam=1), log_probs)
-    assert not entry.complete
-    assert entry.labels == [label for label in entry.symbols if label]
-    assert len(entry.ends) == len(entry.words) and len(entry.symbols) == 3
+    """The frames say 'eerie' without its last label; a beam of one follows them."""
+    log_probs = torch.full((2, VOCABULARY), -20.0)
+    log_probs[[0, 1], [3, 1]] = -0.01
+    search = ctc_search("bigram", beam=1, look_ahead="none")
+    (entry,) = alone(search, log_probs)
+    assert (entry.words, entry.labels, entry.symbols) == ([], [], [0, 0])
+    assert not entry.complete and entry.ends == []
 
 
 def test_the_table_of_scores_keeps_its_size_and_the_result():
@@ -208,8 +207,7 @@ def test_the_table_of_scores_keeps_its_size_and_the_result():
 
 def test_merging_adds_what_has_the_same_key_and_keeps_the_best_place():
     keys = torch.tensor([[5, 7, 5, 9, 7]])
-    dead = float("-inf")
-    scores = torch.tensor([[0.2, 0.5, 0.3, dead, dead]], dtype=torch.float64).log()
+    scores = torch.tensor([[0.2, 0.5, 0.3, 0.0, 0.0]], dtype=torch.float64).log()
     merged = merge_equal(keys, scores, "sum").exp()
     assert merged.tolist()[0] == pytest.approx([0.0, 0.5, 0.5, 0.0, 0.0])
     best = merge_equal(keys, scores, "max").exp()
