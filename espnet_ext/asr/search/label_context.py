@@ -39,7 +39,9 @@ class LabelContext:
         """A number for each context."""
         if self.size is None:
             return contexts.squeeze(-1)
-        keys = torch.zeros(contexts.shape[:-1], dtype=torch.long, device=contexts.device)
+        keys = torch.zeros(
+            contexts.shape[:-1], dtype=torch.long, device=contexts.device
+        )
         for column in contexts.unbind(-1):
             keys = extend_keys(keys, column + 1)
         return keys

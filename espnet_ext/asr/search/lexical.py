@@ -21,7 +21,7 @@ Ref: Ney and Ortmanns 2000, Progress in dynamic programming search for LVCSR.
 # Dimensions: B batch, n sequences that have not ended, K hypotheses, N = n K rows,
 #             M arcs of a node, A = M + 2 actions, C = K A candidates, T frames,
 #             R what the decoder takes of a frame, V vocabulary with blank
-from typing import List, NamedTuple, Sequence, Tuple, Union
+from typing import List, NamedTuple, Tuple, Union
 
 import numpy as np
 import torch

@@ -22,7 +22,7 @@ import torch
 
 from espnet_ext.asr.search.prefix_tree import NO_WORD, PrefixTree
 from espnet_ext.errors import OptionError
-from espnet_ext.lm.ngram import ROOT, UNK, NgramModel, find_child
+from espnet_ext.lm.ngram import ROOT, NgramModel, find_child
 
 LOOK_AHEADS = ("full", "unigram", "none")
 TABLE_BYTES = 256 * 2**20
@@ -132,7 +132,7 @@ def known_words(model: NgramModel, words: Sequence[str], where) -> List[str]:
     Raises:
         OptionError: It has none of them.
     """
-    known = [word for word in words if word in model.index and word != UNK]
+    known = [word for word in words if word in model.index]
     if not known:
         raise OptionError(
             f"no word of the lexicon ({', '.join(words[:SHOWN_WORDS])} ...) is in the "
@@ -172,7 +172,9 @@ class ArcScores:
         table_bytes: int = TABLE_BYTES,
     ):
         if look_ahead not in LOOK_AHEADS:
-            raise ValueError(f"look_ahead {look_ahead!r}: expected one of {LOOK_AHEADS}")
+            raise ValueError(
+                f"look_ahead {look_ahead!r}: expected one of {LOOK_AHEADS}"
+            )
         self.tree, self.lm = tree, lm
         self.weight, self.penalty = weight, penalty
         self.look_ahead = look_ahead

@@ -32,9 +32,7 @@ def alone(search, frames_TR):
 
 def ctc_search(lm="bigram", beam=FULL, **options):
     decoder = FramewiseDecoder(VOCABULARY)
-    return LexicalSearch(
-        decoder, tree(), word_lm(lm), beam, label_loop=True, **options
-    )
+    return LexicalSearch(decoder, tree(), word_lm(lm), beam, label_loop=True, **options)
 
 
 def assert_equal(entries, expected, complete=True):
@@ -140,9 +138,9 @@ def test_a_batch_of_any_size_gives_the_bits_of_single_utterances(lm, beam):
         search = ctc_search(lm, beam, recombination=rule)
         batch = search(log_probs, lengths)
         for row, length in enumerate(lengths.tolist()):
-            assert search(log_probs[row : row + 1, :length], lengths[row : row + 1]) == [
-                batch[row]
-            ]
+            assert search(
+                log_probs[row : row + 1, :length], lengths[row : row + 1]
+            ) == [batch[row]]
 
 
 def test_a_batch_of_transducer_utterances_gives_the_bits_of_single_ones():
