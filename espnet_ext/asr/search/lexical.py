@@ -31,7 +31,7 @@ from espnet_ext.asr.search.interface import SearchDecoder, State, check_bos, map
 from espnet_ext.asr.search.label_context import LabelContext
 from espnet_ext.asr.search.label_scorer import FusedScores
 from espnet_ext.asr.search.prefix_tree import NO_WORD, ROOT, PrefixTree
-from espnet_ext.asr.search.recombination import DEAD
+from espnet_ext.asr.search.recombination import DEAD, merge_equal
 from espnet_ext.asr.search.surface import MIX, extend_keys
 from espnet_ext.asr.search.word_entries import (
     FIRST_ARC,
@@ -332,31 +332,3 @@ def _key(contexts, nodes, last, history) -> torch.Tensor:
     key = extend_keys(extend_keys(contexts, nodes), last)
     # a product keeps (context, history) apart from (history, context)
     return key * MIX + extend_keys(history, torch.zeros_like(history))
-
-
-def merge_equal(
-    keys_nC: torch.Tensor, scores_nC: torch.Tensor, rule: str
-) -> torch.Tensor:
-    """Scores after merging candidates of one key: the best one gets them, others die.
-
-    Args:
-        keys_nC: Candidates with the same key are the same.
-        scores_nC: -inf for those that do not exist.
-        rule: ``sum`` or ``max``. The first of equal scores is the best.
-    """
-    by_score = scores_nC.argsort(dim=1, descending=True, stable=True)
-    by_key = keys_nC.gather(1, by_score).argsort(dim=1, stable=True)
-    order = by_score.gather(1, by_key)
-    keys, scores = keys_nC.gather(1, order), scores_nC.gather(1, order)
-    begins = torch.ones_like(keys, dtype=torch.bool)
-    begins[:, 1:] = keys[:, 1:] != keys[:, :-1]
-    merged = torch.where(begins, scores, DEAD)
-    if rule == "sum":
-        group = begins.long().cumsum(1) - 1
-        best = torch.full_like(scores, DEAD)
-        best = best.scatter(1, torch.where(begins, group, scores.size(1) - 1), merged)
-        best = best.gather(1, group)
-        parts = torch.where(scores > DEAD, scores - best, DEAD).exp()
-        total = torch.zeros_like(scores).scatter_add(1, group, parts).gather(1, group)
-        merged = torch.where(merged > DEAD, merged + total.log(), DEAD)
-    return torch.empty_like(merged).scatter(1, order, merged)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from espnet_ext.asr.search.ctc import FramewiseDecoder
-from espnet_ext.asr.search.lexical import LexicalSearch, merge_equal
+from espnet_ext.asr.search.lexical import LexicalSearch
+from espnet_ext.asr.search.recombination import merge_equal
 from espnet_ext.asr.search.word_lm import LOOK_AHEADS
 from tests.asr.search.word_enumeration import (
     PRONUNCIATIONS,
