@@ -13,7 +13,7 @@ from tests.shared import REPOSITORY
 
 MAXIMUM_LINES = 400
 MAXIMUM_RUN_SH_LINES = 150
-LIGHT_PACKAGES = ("analysis", "corpus", "doctor", "experiments", "recipe")
+LIGHT_PACKAGES = ("analysis", "corpus", "doctor", "experiments", "lexicon", "recipe")
 HEAVY_MODULES = ("torch", "torchaudio", "espnet", "espnet2", "espnet3")
 
 

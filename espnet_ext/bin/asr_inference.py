@@ -26,6 +26,7 @@ from espnet_ext.inference.fusion import add_fusion_options
 from espnet_ext.inference.loop import check_failures, decode_all
 from espnet_ext.inference.results import Results
 from espnet_ext.inference.speech2text import Speech2Text
+from espnet_ext.inference.word_search import add_word_options
 from espnet_ext.progress import report
 
 __all__ = ["Speech2Text", "get_parser", "main"]
@@ -42,6 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Options of the command: ESPnet's, language models, and a few of our own."""
     parser = stock.get_parser()
     add_fusion_options(parser)
+    add_word_options(parser)
     group = parser.add_argument_group("Decoding of many utterances")
     group.add_argument(
         "--max_failures",
@@ -128,6 +130,7 @@ def decode(cmd: Optional[Sequence[str]] = None) -> int:
     results.write(
         {
             "weights": recognizer.fusion.weights(),
+            "word_weights": recognizer.by_words.weights(),
             "beam_size": args.beam_size,
             "seconds": done.seconds,
             "samples": done.samples,

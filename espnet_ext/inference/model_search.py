@@ -33,9 +33,14 @@ OUR_MODELS = (
 
 @dataclasses.dataclass
 class BeamHypothesis(Hypothesis):
-    """A hypothesis that knows its path and, if it is the best, the whole beam."""
+    """A hypothesis that knows its path and, if it is the best, the whole beam.
+
+    Attributes:
+        words: Of a search over words; None of others.
+    """
 
     symbols: List[int] = dataclasses.field(default_factory=list)
+    words: Optional[List[str]] = None
     beam: Sequence[BeamEntry] = ()
 
 
@@ -84,6 +89,7 @@ class SearchAdapter:
             yseq=yseq,
             dec_state=None,
             symbols=entry.symbols,
+            words=getattr(entry, "words", None),
             beam=beam if rank == 0 else (),
         )
 

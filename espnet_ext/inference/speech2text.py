@@ -30,6 +30,13 @@ from espnet_ext.inference.model_search import (
     build_search,
 )
 from espnet_ext.inference.recognizer import joins_pieces
+from espnet_ext.inference.word_search import (
+    WordOptions,
+    build_vocabulary,
+    build_word_search,
+    lexicon_of,
+    timed_entry,
+)
 from espnet_ext.inference.word_times import (
     TimedWord,
     confidences,
@@ -74,7 +81,8 @@ class Speech2Text(stock.Speech2Text):
         chunked: Encode in the windows of training (``chunk_size``), as a stream is.
         corpus: What all utterances are normalised as, of the corpora that a model with
             ``corpus_mvn`` knows; by default their ids tell.
-        kwargs: Options of FusionOptions, and those of ESPnet's Speech2Text.
+        kwargs: Options of FusionOptions and WordOptions, and those of ESPnet's
+            Speech2Text.
     """
 
     def __init__(
@@ -92,11 +100,12 @@ class Speech2Text(stock.Speech2Text):
         fusion = FusionOptions.of(kwargs)
         names = {field.name for field in dataclasses.fields(FusionOptions)}
         given = {name: kwargs.pop(name) for name in names & set(kwargs)}
+        by_words = WordOptions.take(kwargs)
         batch_size = kwargs.get("batch_size", 1)
         if _is_ours(asr_train_config):
             kwargs["batch_size"] = 1  # ESPnet's own transducer search knows no other
         else:
-            _refuse_ours(config, given, chunked, asr_train_config)
+            _refuse_ours(config, given, by_words, chunked, asr_train_config)
             kwargs.update({k: v for k, v in given.items() if k in STOCK_FUSION})
         try:
             super().__init__(
@@ -115,7 +124,7 @@ class Speech2Text(stock.Speech2Text):
                 where=given.get("ngram_file"),
                 next_step="install kenlm, or leave out --ngram_file",
             ) from None
-        self.fusion, self.batch_size = fusion, batch_size
+        self.fusion, self.batch_size, self.by_words = fusion, batch_size, by_words
         self.batch_encoder = batch_encoder
         model = self.asr_model
         if corpus:
@@ -137,14 +146,24 @@ class Speech2Text(stock.Speech2Text):
             model.encoder.output_size(),
             self.device,
         )
-        adapter = build_search(
-            model,
-            beam_size,
-            config,
-            [(fused.scorer, fused.weight) for fused in scorers],
-            self.maxlenratio,
-            kwargs.get("ctc_weight", 0.0),
-        )
+        weighted = [(fused.scorer, fused.weight) for fused in scorers]
+        lexicon = lexicon_of(by_words, self.asr_train_args)
+        if lexicon is not None:
+            vocabulary = build_vocabulary(
+                lexicon, by_words.word_ngram_file, model.token_list
+            )
+            adapter = build_word_search(
+                model, vocabulary, beam_size, config, by_words, weighted
+            )
+        else:
+            adapter = build_search(
+                model,
+                beam_size,
+                config,
+                weighted,
+                self.maxlenratio,
+                kwargs.get("ctc_weight", 0.0),
+            )
         if adapter is not None:
             self.beam_search_transducer = adapter
 
@@ -166,6 +185,8 @@ class Speech2Text(stock.Speech2Text):
 
     def _hyps_to_results(self, nbest_hyps: List[Any]) -> Any:
         results = super()._hyps_to_results(nbest_hyps)
+        if any(getattr(hyp, "words", None) is not None for hyp in nbest_hyps):
+            return [(" ".join(r[3].words), *r[1:]) for r in results]
         if not joins_pieces(self.asr_train_args):
             return results
         return [(subword_nmt.join(text), *others) for text, *others in results]
@@ -203,6 +224,8 @@ class Speech2Text(stock.Speech2Text):
         best = nbest[0][3]
         if not isinstance(best, BeamHypothesis):
             return None
+        if best.words is not None:
+            return timed_entry(best.beam, self.asr_model.blank_id, self.shift.seconds)
         kind = self.asr_train_args.token_type
         names = self.asr_model.token_list
         hypotheses = []
@@ -259,7 +282,9 @@ STOCK_FUSION = frozenset(
 )
 
 
-def _refuse_ours(config, given: Dict[str, Any], chunked: bool, where) -> None:
+def _refuse_ours(
+    config, given: Dict[str, Any], by_words: WordOptions, chunked: bool, where
+) -> None:
     """Options that only our search knows, with a model of another kind.
 
     Raises:
@@ -272,6 +297,8 @@ def _refuse_ours(config, given: Dict[str, Any], chunked: bool, where) -> None:
         if name not in STOCK_FUSION and value != getattr(defaults, name)
     ]
     named += [f"transducer_conf {config}"] if config else []
+    if by_words != WordOptions():
+        named.append("a lexicon or an n-gram of words")
     named += ["chunked"] if chunked else []
     if named:
         raise OptionError(

@@ -24,12 +24,17 @@ TRAIN_SOURCES = {
 LM_SOURCES = {"espnet2": ("tasks/abs_task.py", "tasks/lm.py", "train/trainer.py")}
 DECODE_SOURCES = {
     "espnet2": ("bin/asr_inference.py",),
-    "espnet_ext": ("bin/asr_inference.py", "inference/fusion.py"),
+    "espnet_ext": (
+        "bin/asr_inference.py",
+        "inference/fusion.py",
+        "inference/word_search.py",
+    ),
 }
 # set by the recipe itself: in a file they would be overridden or do harm
 RESERVED = {
     "output_dir": "the recipe names the directory (--asr_tag, --asr_exp)",
     "token_list": "stage 5 makes it (--token_type, --nbpe)",
+    "lexicon": "stage 5 makes it (--lexicon)",
     "normalize": "stage 11 adds it (--feats_normalize), stage 10 must not have it",
 }
 

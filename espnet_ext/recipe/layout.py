@@ -85,6 +85,11 @@ class Layout:
             "subword_nmt"
         )
 
+    @property
+    def cuts_text(self) -> bool:
+        """True if ESPnet reads texts that the recipe has cut, as if of words."""
+        return self.subword_nmt or self.options.token_type == "phn"
+
     # Token lists
 
     @property
@@ -105,7 +110,27 @@ class Layout:
         """The folder of one token list, for example bpe_unigram80."""
         if token_type == "bpe":
             return self.token_root / f"bpe_{self.options.bpemode}{self.options.nbpe}"
+        if token_type == "phn":
+            return self.token_root / self._phonemes
         return self.token_root / token_type
+
+    @property
+    def _phonemes(self) -> str:
+        """phn, and what is not the default of the options about the lexicon."""
+        options = self.options
+        name = "phn" if options.phoneme_word_end else "phn_plain"
+        name += "_nostress" if options.lexicon_stress == "strip" else ""
+        fallback = options.lexicon_fallback
+        return name if fallback == "none" else f"{name}_{fallback}"
+
+    @property
+    def lexicon(self) -> Path:
+        """The lexicon of the recognizer, which stage 5 makes."""
+        return self.token_dir("phn") / "lexicon.txt"
+
+    def cut_text(self, name: str) -> Path:
+        """Where the cut text of a set lies."""
+        return self.token_dir(self.options.token_type) / "text" / name
 
     def token_list(self, token_type: str) -> Path:
         """tokens.txt: one token a line, blank first, sentence end last."""
@@ -125,7 +150,8 @@ class Layout:
     # Experiment names
 
     def _units_tag(self, token_type: str) -> str:
-        tag = "".join(f"_{part}" for part in [*self._language, token_type])
+        kind = self._phonemes if token_type == "phn" else token_type
+        tag = "".join(f"_{part}" for part in [*self._language, kind])
         if token_type == "bpe":
             # asr.sh leaves the kind out; its text differs, so ours must not be mixed up
             tag += "_nmt" if self.subword_nmt else ""

@@ -95,9 +95,11 @@ class RecipeOptions:
     lang: str = _data("noinfo", "language tag in the names, for example en")
     nlsyms_txt: str = _data("none", "file of non-linguistic symbols")
     cleaner: str = _data("none", "text cleaner of ESPnet")
-    g2p: str = _data("none", "only none: phones are not supported")
+    g2p: str = _data("none", "only none: --token_type phn takes a --lexicon")
 
-    token_type: str = _tokens("bpe", "unit of the output", ("bpe", "char", "word"))
+    token_type: str = _tokens(
+        "bpe", "unit of the output", ("bpe", "char", "word", "phn")
+    )
     nbpe: int = _tokens(30, "size of the BPE (subword_nmt: number of merges)")
     bpemode: str = _tokens(
         "unigram", "kind of BPE", ("unigram", "bpe", "word", "char", "subword_nmt")
@@ -110,6 +112,17 @@ class RecipeOptions:
     bpe_input_sentence_size: int = _tokens(100000000, "sentences read for the BPE")
     bpe_nlsyms: str = _tokens("", "file or comma list of symbols kept whole")
     bpe_char_cover: float = _tokens(1.0, "share of characters that BPE covers")
+    lexicon: str = _tokens("", "pronunciation dictionary of the phonemes (phn)")
+    lexicon_case: str = _tokens(
+        "lower", "case of its words in the texts", ("lower", "upper", "keep")
+    )
+    lexicon_stress: str = _tokens("keep", "digits of its vowels", ("keep", "strip"))
+    lexicon_fallback: str = _tokens(
+        "none", "units of words it does not have", ("none", "graphemes", "unk")
+    )
+    phoneme_word_end: bool = _tokens(
+        True, "the last phoneme of a word is a unit of its own (AH#)"
+    )
     oov: str = _tokens("<unk>", "symbol of unknown tokens")
     blank: str = _tokens("<blank>", "symbol of blank, id 0")
     sos_eos: str = _tokens("<sos/eos>", "symbol of sentence ends, last id")

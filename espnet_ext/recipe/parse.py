@@ -13,7 +13,7 @@ SEE_HELP = "./run.sh --help lists all options"
 # option -> (the only value, why)
 ONLY = {
     "feats_type": ("raw", "features are computed inside the model; no Kaldi is used"),
-    "g2p": ("none", "phone units are not built by this recipe"),
+    "g2p": ("none", "phonemes are those of a lexicon (--token_type phn --lexicon)"),
     "asr_task": ("asr", "espnet2/asr_transducer has no place for our encoders"),
     "num_splits_asr": (1, "the data is read from where it lies"),
     "num_splits_lm": (1, "the text is read from where it lies"),
@@ -112,6 +112,7 @@ def check(options: RecipeOptions) -> None:
     for name in ("nj", "inference_nj", "nbpe", "ngram_num", "batch_size"):
         if getattr(options, name) < 1:
             raise OptionError("must be at least 1", where=f"--{name}")
+    _check_phonemes(options)
     if options.pipeline_repeat < 0:
         raise OptionError("must be at least 0", where="--pipeline_repeat")
     for name in ("pipeline_stages", "pipeline_repeat"):
@@ -133,6 +134,22 @@ def check(options: RecipeOptions) -> None:
                 )
     sampling_rate(options)
     skipped_stages(options)
+
+
+def _check_phonemes(options: RecipeOptions) -> None:
+    if options.token_type != "phn":
+        if options.lexicon:
+            raise OptionError(
+                f"is for phonemes, but the units are {options.token_type}",
+                where=f"--lexicon {options.lexicon}",
+                next_step="--token_type phn",
+            )
+    elif options.cleaner != "none":
+        raise OptionError(
+            "a cleaner would change the phonemes",
+            where=f"--cleaner {options.cleaner}",
+            next_step="clean the texts of the data directories (stage 1)",
+        )
 
 
 def _refuse_stage(number: int, where: str) -> None:

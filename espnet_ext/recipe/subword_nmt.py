@@ -26,17 +26,11 @@ from typing import Callable, Collection, Dict, List, Optional, Sequence
 
 from espnet_ext.errors import FormatError, ToolMissingError
 from espnet_ext.files import atomic_write, read_lines
-from espnet_ext.recipe.layout import Layout
 
 JOINER = "@@"
 BOS, EOS, UNKNOWN = "<s>", "</s>", "UNK"  # as the original's vocabularies have them
 SHOWN_PIECES = 5
 Cutter = Callable[[str], List[str]]
-
-
-def cut_text(layout: Layout, name: str) -> Path:
-    """Where the cut text of a set lies."""
-    return layout.token_dir("bpe") / "text" / name
 
 
 def vocabulary_file(codes: Path) -> Path:

@@ -93,7 +93,7 @@ class TransducerTask(ASRTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """ASRTask's options, and two mappings that ``--exp`` writes."""
+        """ASRTask's options, two mappings that ``--exp`` writes, and the lexicon."""
         super().add_task_arguments(parser)
         group = parser.add_argument_group(description="Experiments by name")
         group.add_argument(
@@ -101,6 +101,11 @@ class TransducerTask(ASRTask):
             action=NestedDictAction,
             default={},
             help="Name, fidelity and behaviour version; a record, changes nothing",
+        )
+        group.add_argument(
+            "--lexicon",
+            default=None,
+            help="Lexicon of a model of phonemes; a record, decoding uses it",
         )
         group.add_argument(
             "--regime_conf",

@@ -113,3 +113,8 @@ class StatelessTransducerDecoder(LstmTransducerDecoder):
             joint=joint,
         )
         self.lstm = LabelContext(embedding_size, hidden_size, context_size)
+
+    @property
+    def label_context(self) -> int:
+        """How many labels a search may tell hypotheses apart by."""
+        return self.lstm.context_size

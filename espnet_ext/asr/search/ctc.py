@@ -31,6 +31,7 @@ class FramewiseDecoder:
 
     blank_id = 0
     frame_dependent = False
+    label_context = 0  # labels that the outputs depend on
 
     def __init__(self, vocab_size: int):
         self.vocab_size = vocab_size

@@ -6,9 +6,11 @@ one before the beam is cut, so nothing is lost, and entries stay distinct.
 
 ``merge_groups``: entries with the same key are merged before they are expanded, as in
 the search of 2020; the best of a group gets the group's score, the others die.
+
+``merge_equal``: the same for any number of candidates, by sorting.
 """
 
-# Dimensions: B batch, K (i, j) hypotheses, V vocabulary with blank
+# Dimensions: B (n) batch, K (i, j) hypotheses, C candidates, V vocabulary with blank
 from typing import NamedTuple
 
 import torch
@@ -91,3 +93,31 @@ def merge_groups(
         total = torch.where(survives_BK.unsqueeze(2), parts, DEAD).exp().sum(dim=2)
         scores_BK = scores_BK + torch.where(survives_BK, total, 1.0).log()
     return torch.where(survives_BK, scores_BK, DEAD)
+
+
+def merge_equal(
+    keys_nC: torch.Tensor, scores_nC: torch.Tensor, rule: str
+) -> torch.Tensor:
+    """Scores after merging candidates of one key: the best one gets them, others die.
+
+    Args:
+        keys_nC: Candidates with the same key are the same.
+        scores_nC: -inf for those that do not exist.
+        rule: ``sum`` or ``max``. The first of equal scores is the best.
+    """
+    by_score = scores_nC.argsort(dim=1, descending=True, stable=True)
+    by_key = keys_nC.gather(1, by_score).argsort(dim=1, stable=True)
+    order = by_score.gather(1, by_key)
+    keys, scores = keys_nC.gather(1, order), scores_nC.gather(1, order)
+    begins = torch.ones_like(keys, dtype=torch.bool)
+    begins[:, 1:] = keys[:, 1:] != keys[:, :-1]
+    merged = torch.where(begins, scores, DEAD)
+    if rule == "sum":
+        group = begins.long().cumsum(1) - 1
+        best = torch.full_like(scores, DEAD)
+        best = best.scatter(1, torch.where(begins, group, scores.size(1) - 1), merged)
+        best = best.gather(1, group)
+        parts = torch.where(scores > DEAD, scores - best, DEAD).exp()
+        total = torch.zeros_like(scores).scatter_add(1, group, parts).gather(1, group)
+        merged = torch.where(merged > DEAD, merged + total.log(), DEAD)
+    return torch.empty_like(merged).scatter(1, order, merged)

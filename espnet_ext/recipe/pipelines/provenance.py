@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping
 
 from espnet_ext.files import atomic_write
 from espnet_ext.recipe.options import ALIGN_STAGE
+from espnet_ext.recipe.phonemes import SETTINGS as LEXICON_SETTINGS
 from espnet_ext.recipe.pipelines.definition import Pipeline
 from espnet_ext.recipe.pipelines.plan import Planned
 from espnet_ext.recipe.stages.align import SETTINGS, align_dir
@@ -34,6 +35,8 @@ def own_settings(planned: Planned) -> Dict[str, Any]:
     }
     if stage.trains:
         data = context.chosen("fs", "feats_normalize", "seed", "token_type", "nbpe")
+        if context.options.token_type == "phn":
+            data.update(context.chosen(*LEXICON_SETTINGS))
         return {**planned.settings, **data, **taken}
     return {**context.chosen(*SETTINGS), **taken}
 

@@ -99,7 +99,7 @@ def _arguments(context: Context, name: str) -> List[object]:
     text = source / "text"
     if name in (context.layout.train_set, context.layout.valid_set):
         text = text_of(context, name)
-    elif context.layout.subword_nmt:
+    elif context.layout.cuts_text:
         text = align_dir(context) / name / "text"
         cut_text_file(context, source / "text", text)
     return [

@@ -8,7 +8,6 @@ from typing import List, Sequence
 
 from espnet_ext.errors import OptionError
 from espnet_ext.files import atomic_write, read_lines
-from espnet_ext.recipe import subword_nmt
 from espnet_ext.recipe.config import settings_of
 from espnet_ext.recipe.context import Context
 from espnet_ext.recipe.options import RecipeOptions
@@ -23,8 +22,8 @@ TEXT_SETTINGS = ("cleaner", "g2p", "nlsyms_txt")
 
 
 def espnet_token_type(context: Context, token_type: str) -> str:
-    """What ESPnet is told: text cut by subword-nmt looks like words to it."""
-    if token_type == "bpe" and context.layout.subword_nmt:
+    """What ESPnet is told: pieces of subword-nmt and phonemes look like words to it."""
+    if token_type == context.options.token_type and context.layout.cuts_text:
         return "word"
     return token_type
 
@@ -44,8 +43,8 @@ def token_arguments(context: Context, token_type: str) -> List[str]:
 
 def text_of(context: Context, name: str) -> Path:
     """The training or validation text in the form that ESPnet is to see."""
-    if context.layout.subword_nmt:
-        return subword_nmt.cut_text(context.layout, name)
+    if context.layout.cuts_text:
+        return context.layout.cut_text(name)
     return dumped_text(context.layout, name)
 
 

@@ -36,6 +36,7 @@ FAILED, FACTS = "failed", "decoding.json"
 FUSION_FILES = (
     *("lm_train_config", "lm_file", "ngram_file", "ilm_file"),
     *("source_lm_train_config", "source_lm_file", "source_ngram_file"),
+    *("lexicon_file", "word_ngram_file"),
 )
 SHOWN_IDS = 5
 LOG_TIME = re.compile(
@@ -48,9 +49,11 @@ def units(context: Context) -> List[Unit]:
     options, layout = context.options, context.layout
     config, model, extra = model_files(context)
     extra += ngram_files(context)
+    if options.token_type == "phn" and not options.download_model:
+        extra.append(layout.lexicon)
     settings = settings_of(options.inference_config, options.inference_args)
     named = [settings.get(name) for name in FUSION_FILES]
-    extra += [Path(str(file)) for file in named if file]
+    extra += [Path(str(file)) for file in named if file and file != "none"]
     settings.update(context.chosen("batch_size", "gpu_inference"))
     made = []
     for name in layout.decode_sets:
@@ -81,13 +84,16 @@ def model_files(context: Context) -> Tuple[Path, Path, List[Path]]:
         OptionError: The language model has other units than the recognizer.
     """
     options, layout = context.options, context.layout
-    if layout.lm_token_type != options.token_type and (
-        options.use_lm or options.use_ngram
-    ):
+    word_ngram = options.use_ngram and options.token_type != "phn"
+    if layout.lm_token_type != options.token_type and (options.use_lm or word_ngram):
         raise OptionError(
-            f"a language model of words cannot score {options.token_type} units",
+            f"this language model of words cannot score {options.token_type} units",
             where="--use_word_lm true",
-            next_step="decode without it, or train it on the units of the recognizer",
+            next_step=(
+                "--use_lm false and an n-gram of words (--use_ngram true)"
+                if options.token_type == "phn"
+                else "decode without it, or train it on the units of the recognizer"
+            ),
         )
     if options.download_model:
         return *downloaded(options.download_model, layout), []
@@ -248,8 +254,9 @@ def arguments(
     given += ["--asr_train_config", str(config), "--asr_model_file", str(model)]
     if extra:
         given += ["--lm_train_config", str(extra[0]), "--lm_file", str(extra[1])]
+    of_words = context.layout.lm_token_type != options.token_type
     for file in ngram_files(context):
-        given += ["--ngram_file", str(file)]
+        given += ["--word_ngram_file" if of_words else "--ngram_file", str(file)]
     return given + words("inference_args", options.inference_args)
 
 

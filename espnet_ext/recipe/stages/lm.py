@@ -7,7 +7,6 @@ from typing import Dict, List
 
 from espnet_ext.errors import MissingInputError
 from espnet_ext.files import atomic_write, read_lines
-from espnet_ext.recipe import subword_nmt
 from espnet_ext.recipe.config import settings_of
 from espnet_ext.recipe.context import Context, words
 from espnet_ext.recipe.jobs import Job, run_jobs
@@ -33,15 +32,16 @@ from espnet_ext.recipe.state import Due, Unit
 
 
 def _cut(context: Context) -> bool:
-    """Whether the LM reads text that subword-nmt cut."""
-    return context.layout.subword_nmt and context.layout.lm_token_type == "bpe"
+    """Whether the LM reads text that the recipe cut."""
+    layout = context.layout
+    return layout.cuts_text and layout.lm_token_type == context.options.token_type
 
 
 def train_text(context: Context) -> Path:
     """Training text of the language models, as ESPnet is to see it."""
     layout = context.layout
     if _cut(context):
-        return subword_nmt.cut_text(layout, "lm_train")
+        return layout.cut_text("lm_train")
     return layout.lm_train_text
 
 

@@ -21,6 +21,8 @@ def units(context: Context) -> List[Unit]:
         inputs.append(layout.bpe_model)
     if espnet_token_type(context, context.options.token_type) != "bpe":
         inputs.append(layout.token_list(context.options.token_type))
+    if context.options.token_type == "phn":
+        inputs.append(layout.lexicon)
     inputs += [path for path in (layout.asr_exp / "RESULTS.md",) if path.exists()]
     return [
         Unit(

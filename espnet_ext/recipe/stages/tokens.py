@@ -6,7 +6,7 @@ from typing import Dict, List
 
 from espnet_ext.errors import FormatError, OptionError
 from espnet_ext.files import atomic_write, read_lines
-from espnet_ext.recipe import subword_nmt
+from espnet_ext.recipe import phonemes, subword_nmt
 from espnet_ext.recipe.context import Context
 from espnet_ext.recipe.jobs import Job, run_jobs
 from espnet_ext.recipe.stages.filter import dumped_text
@@ -20,6 +20,11 @@ SETTINGS = {
     ),
     "char": ("nlsyms_txt", "cleaner", "oov", "blank", "sos_eos"),
     "word": ("nlsyms_txt", "cleaner", "oov", "blank", "sos_eos"),
+    "phn": (*phonemes.SETTINGS, "oov", "blank", "sos_eos"),
+}
+CUT_SETTINGS = {
+    "bpe": ("nbpe", "bpemode", "bpe_nlsyms", "bpe_codes", "bpe_vocab"),
+    "phn": (*phonemes.SETTINGS, "oov"),
 }
 
 
@@ -31,7 +36,7 @@ def units(context: Context) -> List[Unit]:
     if any_lm and options.use_word_lm:
         types.append("word")
     made = [_list_unit(context, kind) for kind in dict.fromkeys(types)]
-    if layout.subword_nmt:
+    if layout.cuts_text:
         texts = {
             layout.train_set: dumped_text(layout, layout.train_set),
             layout.valid_set: dumped_text(layout, layout.valid_set),
@@ -50,6 +55,8 @@ def _list_unit(context: Context, token_type: str) -> Unit:
     outputs += [layout.bpe_model] if token_type == "bpe" else []
     if token_type == "bpe" and layout.subword_nmt:
         outputs.append(subword_nmt.vocabulary_file(layout.bpe_model))
+    if token_type == "phn":
+        outputs += [layout.lexicon, layout.lexicon.with_name(phonemes.UNKNOWN_WORDS)]
     return Unit(
         stage=5,
         target=str(layout.token_dir(token_type)),
@@ -63,11 +70,11 @@ def _list_unit(context: Context, token_type: str) -> Unit:
 
 
 def _cut_unit(context: Context, name: str, text: Path) -> Unit:
-    layout = context.layout
-    target = subword_nmt.cut_text(layout, name)
-    # the merges follow from these, so a new list means cutting again
-    settings = context.chosen("nbpe", "bpemode", "bpe_nlsyms", "bpe_codes", "bpe_vocab")
-    inputs = [text, *training_texts(context, "bpe"), *given_files(context)]
+    layout, token_type = context.layout, context.options.token_type
+    target = layout.cut_text(name)
+    # merges and lexicon follow from these, so a new list means cutting again
+    settings = context.chosen(*CUT_SETTINGS[token_type])
+    inputs = [text, *training_texts(context, token_type), *given_files(context)]
     return Unit(
         stage=5,
         target=str(target),
@@ -84,13 +91,15 @@ def training_texts(context: Context, token_type: str) -> List[Path]:
     """What units are counted in: --bpe_train_text, or all text for other units."""
     if token_type == "bpe" and context.options.bpe_train_text:
         return [Path(name) for name in context.options.bpe_train_text.split()]
-    if token_type == "bpe":
+    if token_type in ("bpe", "phn"):
         return [dumped_text(context.layout, context.layout.train_set)]
     return [context.layout.lm_train_text]
 
 
 def given_files(context: Context) -> List[Path]:
-    """Merges and vocabulary that exist already (``--bpe_codes``, ``--bpe_vocab``)."""
+    """What is not made here: merges and vocabulary (``--bpe_codes``), lexicon."""
+    if context.options.token_type == "phn":
+        return [phonemes.given_lexicon(context.options)]
     named = (context.options.bpe_codes, context.options.bpe_vocab)
     return [Path(name) for name in named if name] if context.layout.subword_nmt else []
 
@@ -104,11 +113,14 @@ def kept_whole(context: Context) -> List[str]:
 
 
 def cut_text_file(context: Context, source: Path, target: Path) -> str:
-    """Cut a text by the merges of stage 5; returns what was written.
+    """Cut a text as stage 5 said; returns what was written.
 
     Raises:
-        FormatError: The training text has a piece that is not in the list.
+        FormatError: The training text has a piece that is not in the list, or a word
+            without pronunciation.
     """
+    if context.options.token_type == "phn":
+        return phonemes.cut_file(context, source, target)
     codes = context.layout.bpe_model
     return subword_nmt.cut_file(
         source,
@@ -129,7 +141,9 @@ def run(context: Context, due: Due) -> Dict[str, object]:
             facts[f"cut {target.name}"] = cut_text_file(context, unit.inputs[0], target)
             continue
         token_type = str(unit.settings["token_type"])
-        if token_type != "bpe":
+        if token_type == "phn":
+            facts.update(phonemes.make(context, unit.inputs[0]))
+        elif token_type != "bpe":
             count_tokens(context, unit, token_type)
         else:
             train_bpe(context)

@@ -184,6 +184,8 @@ def arguments(context: Context) -> List[str]:
     given = ["--config", options.asr_config] if options.asr_config else []
     given += frontend_arguments(context) + normalize_arguments(context)
     given += token_arguments(context, options.token_type) + data_arguments(context)
+    if options.token_type == "phn":  # decoding finds it in the configuration
+        given += ["--lexicon", str(layout.lexicon)]
     given += alignments.arguments(context)
     for role in ("train", "valid"):
         for shape in alignments.shapes(context, role):

@@ -1,0 +1,1 @@
+"""Pronunciation dictionaries: words as sequences of phonemes."""
