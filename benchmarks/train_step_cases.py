@@ -63,6 +63,16 @@ TRANSDUCERS: Dict[str, Dict[str, Any]] = {
         "model_conf": {"ctc_weight": 0.0, "report_cer": False, "report_wer": False},
     },
     "stock_encoder_our_loss": {**STOCK_ENCODER, **OUR_TRANSDUCER},
+    "stock_encoder_our_loss_lean": {
+        **STOCK_ENCODER,
+        **OUR_TRANSDUCER,
+        "model_conf": {"recompute": True, "fast_products": True},
+    },
+    "stock_encoder_our_loss_recompute": {
+        **STOCK_ENCODER,
+        **OUR_TRANSDUCER,
+        "model_conf": {"recompute": True},
+    },
     "our_conformer": {
         "encoder": "staged_conformer",
         "encoder_conf": {
@@ -78,9 +88,10 @@ TRANSDUCERS: Dict[str, Dict[str, Any]] = {
         **OUR_TRANSDUCER,
     },
 }
-FEATURES = {"stock": 80, "stock_encoder_our_loss": 80, "our_conformer": 40}
+FEATURES = {case: 80 for case in TRANSDUCERS} | {"our_conformer": 40}
 ENCODER_ALONE = "stock_encoder_alone"  # what no loss can be below
-CASES = (*TRANSDUCERS, ENCODER_ALONE, "our_blstm", "torch_blstm")
+RETURNED = ("stock:returned", "stock_encoder_our_loss_lean:returned")
+CASES = (*TRANSDUCERS, *RETURNED, ENCODER_ALONE, "our_blstm", "torch_blstm")
 
 
 class TorchBlstm(torch.nn.Module):

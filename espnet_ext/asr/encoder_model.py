@@ -18,6 +18,7 @@ from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.asr.weight_decay import WeightDecay
 from espnet_ext.asr.weight_decay import options_of as weight_decay_options
 from espnet_ext.errors import AudioError
+from espnet_ext.layers.forward_context import forward_context
 from espnet_ext.layers.init import glorot_uniform_
 
 REDUCTIONS = ("mean", "sum")
@@ -74,6 +75,10 @@ class EncoderModel(ESPnetASRModel):
             1-based epoch on; before it, only CTC losses (experiments ``transdN``).
         reproduction: Options of Reproduction: a loss by which the encoder output
             predicts the encoder's input. None for none.
+        recompute: Keep less of the encoder for the backward pass and compute what is
+            cheap again, see ``layers.recompute``. The numbers are the same.
+        fast_products: Multiply float32 matrices of the encoder with oneDNN on CPUs,
+            see ``layers.fast_products``. The numbers are the same but for rounding.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class EncoderModel(ESPnetASRModel):
         l2: Optional[Dict] = None,
         nonfinite_loss: str = "keep",
         reproduction: Optional[Dict] = None,
+        recompute: bool = False,
+        fast_products: bool = False,
         **kwargs,
     ):
         if nonfinite_loss not in NONFINITE_LOSSES:
@@ -105,6 +112,8 @@ class EncoderModel(ESPnetASRModel):
                 "expected 'sum'"
             )
         self.loss_reduction = loss_reduction
+        self.recompute = recompute
+        self.fast_products = fast_products
         self.nonfinite_loss = nonfinite_loss
         self.epoch: Optional[int] = None
         self.transducer_start_epoch = transducer_start_epoch
@@ -305,12 +314,13 @@ class EncoderModel(ESPnetASRModel):
     ) -> Tuple[torch.Tensor, torch.Tensor, LayerOutputs]:
         """As ``encode_layers``, of what ``features`` returns."""
         outputs: LayerOutputs = []
-        if layers:
-            (frames_BTD, outputs), lengths_B, _ = self.encoder(
-                features, lengths, aux_layers=layers
-            )
-        else:
-            frames_BTD, lengths_B, _ = self.encoder(features, lengths)
+        with forward_context(self.recompute, self.fast_products):
+            if layers:
+                (frames_BTD, outputs), lengths_B, _ = self.encoder(
+                    features, lengths, aux_layers=layers
+                )
+            else:
+                frames_BTD, lengths_B, _ = self.encoder(features, lengths)
         if self.postencoder is not None:
             frames_BTD, lengths_B = self.postencoder(frames_BTD, lengths_B)
         if for_loss and self.reproduction is not None:

@@ -13,10 +13,10 @@ from typing import NamedTuple, Optional
 
 import torch
 
-from espnet_ext.asr.loss.fused_products import linear
 from espnet_ext.asr.loss.fused_readout import Readout
 from espnet_ext.asr.loss.fused_scores import SAFE_LOG_SUM, Nodes, Outputs
 from espnet_ext.asr.loss.node_gradient import NodeGradient
+from espnet_ext.layers.products import linear
 
 
 class OutputGradients(NamedTuple):

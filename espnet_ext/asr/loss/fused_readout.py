@@ -11,8 +11,8 @@ from typing import Callable, Dict, NamedTuple, Tuple
 
 import torch
 
-from espnet_ext.asr.loss.fused_products import linear
 from espnet_ext.errors import OptionError
+from espnet_ext.layers.products import linear
 from espnet_ext.names import nearest
 
 ROWS = 32

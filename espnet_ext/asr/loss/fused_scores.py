@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from espnet_ext.asr.loss.fused_dropout import elementwise_mask
-from espnet_ext.asr.loss.fused_products import linear
 from espnet_ext.asr.loss.fused_readout import Readout
+from espnet_ext.layers.products import linear
 
 # exp(z) and the sum of K of them stay normal numbers if the log of the sum is in there
 SAFE_LOG_SUM = 55.0

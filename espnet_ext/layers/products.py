@@ -1,4 +1,4 @@
-"""Matrix products of one tile, by the library that multiplies fastest.
+"""Matrix products by the library that multiplies fastest.
 
 On CPUs torch multiplies float32 matrices with MKL, which leaves AVX-512 unused on some
 processors and is then less than half as fast as oneDNN, which torch also contains. Both
