@@ -23,8 +23,13 @@ PARTS: Tuple[Tuple[str, str], ...] = (
     ("decoder.joint_network.attention.key.", "attention_key"),
     ("decoder.joint_network.attention.query.", "attention_query"),
     ("decoder.joint_network.readout_", "readout"),
+    ("decoder.attention.key.", "attention_key"),
+    ("decoder.attention.query.", "attention_query"),
+    ("decoder.readout.", "readout"),
     ("decoder.embedding", "prediction_network"),
     ("decoder.lstm.", "prediction_network"),
+    ("decoder.slow.", "prediction_network"),
+    ("decoder.fast.", "fast_network"),
 )
 QKV = ".attention.qkv."
 STATISTICS = ("running_mean", "running_var")
@@ -46,7 +51,9 @@ class WeightDecayOptions:
         attention_query: Its query projection.
         attention_qkv: Query-key-value projection of the encoder's self-attention; None
             for the encoder's factor.
-        prediction_network: Embedding and LSTM of the transducer's decoder.
+        prediction_network: Embedding and LSTM of the transducer's decoder, of the
+            extended one those of the slow LSTM.
+        fast_network: The LSTM of the extended decoder that steps on frames.
         readout: Matrices and bias of the readout.
         scaled_by_growth: The encoder's factors times the growth fraction, which is 0
             in the first growing stage (old_nick).
@@ -60,6 +67,7 @@ class WeightDecayOptions:
     attention_query: float = 0.0
     attention_qkv: Optional[float] = None
     prediction_network: float = 0.0
+    fast_network: float = 0.0
     readout: float = 0.0
     scaled_by_growth: bool = False
     regularise_from_epoch: int = 1

@@ -7,11 +7,13 @@ from espnet2.asr.ctc import CTC
 
 from espnet_ext.asr.attention_model import AttentionModel
 from espnet_ext.asr.ctc_model import CtcModel
+from espnet_ext.asr.decoder.extended_transducer import ExtendedTransducerDecoder
 from espnet_ext.asr.decoder.lstm_transducer import LstmTransducerDecoder
 from espnet_ext.asr.decoder.mlp_attention import MlpAttentionDecoder
 from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
 from espnet_ext.asr.encoder.staged_conformer import StagedConformerEncoder
 from espnet_ext.asr.transducer_model import TransducerModel
+from espnet_ext.asr.weight_decay import WeightDecay, WeightDecayOptions
 from espnet_ext.interop.without_dropout import disable_dropout
 
 TOKENS = ["<blank>", "a", "b", "c", "<sos/eos>"]
@@ -159,6 +161,21 @@ def test_another_factor_of_the_attention_s_projection():
     assert names(built, "encoder.layers.0.attention.proj") < set(factors(built))
     assert not any(".qkv." in name for name in factors(built))
     assert any(".qkv." in name for name in factors(model()))
+
+
+def test_the_extended_decoder_has_factors_of_its_own():
+    """Reference: models.md "2020 extended transducer", where the slow LSTM has none."""
+    sizes = {"embedding_size": 3, "hidden_size": 4, "fast_size": 4, "readout_size": 8}
+    decoder = ExtendedTransducerDecoder(
+        5, 6, bottleneck_size=4, attention={"key_size": 3}, **sizes
+    )
+    options = WeightDecayOptions(attention_key=3.0, fast_network=6.0)
+    found = WeightDecay(torch.nn.ModuleDict({"decoder": decoder}), options).full
+    fast = {f"decoder.fast.{name}" for name, _ in decoder.fast.named_parameters()}
+    assert found == {"decoder.attention.key.weight": 3.0, **dict.fromkeys(fast, 6.0)}
+    options = WeightDecayOptions(prediction_network=4.0)
+    found = WeightDecay(torch.nn.ModuleDict({"decoder": decoder}), options).full
+    assert {name.split(".")[1] for name in found} == {"embedding", "slow"}
 
 
 @pytest.mark.parametrize("kind", [TransducerModel, CtcModel, AttentionModel])
