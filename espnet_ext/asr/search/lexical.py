@@ -28,10 +28,10 @@ import torch
 
 from espnet_ext.asr.search.beam import Steps
 from espnet_ext.asr.search.interface import SearchDecoder, State, check_bos, map_state
-from espnet_ext.asr.search.label_context import LabelContext
 from espnet_ext.asr.search.label_scorer import FusedScores
 from espnet_ext.asr.search.prefix_tree import NO_WORD, ROOT, PrefixTree
 from espnet_ext.asr.search.recombination import DEAD, merge_equal
+from espnet_ext.asr.search.seen_labels import SeenLabels
 from espnet_ext.asr.search.surface import MIX, extend_keys
 from espnet_ext.asr.search.word_entries import (
     FIRST_ARC,
@@ -119,7 +119,7 @@ class LexicalSearch:
         self.fused = FusedScores(scorers, decoder.blank_id)
         seen = getattr(decoder, "label_context", None)
         # language models of labels look at all of them
-        self.context = LabelContext(None if self.fused.scorers else seen)
+        self.context = SeenLabels(None if self.fused.scorers else seen)
         self.arc_scores = ArcScores(tree, lm, lm_weight, word_penalty, look_ahead)
         self.first_N1, self.label_A, self.to_A, self.word_A = (
             torch.from_numpy(x)

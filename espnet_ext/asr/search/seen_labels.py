@@ -10,7 +10,7 @@ from espnet_ext.asr.search.surface import extend_keys
 NO_LABEL = -1
 
 
-class LabelContext:
+class SeenLabels:
     """Contexts of hypotheses as tensors [..., C].
 
     Args:
