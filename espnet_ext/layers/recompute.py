@@ -5,8 +5,8 @@ are a few elementwise operations away from something else that it keeps: the out
 ``dropout(x * sigmoid(x))`` from x and a mask. Inside ``Recompute()`` such tensors are
 forgotten; the recipe is kept in their place, and followed when the backward pass asks.
 
-Nothing else changes: products, convolutions, softmax and batch normalisation run once,
-random numbers are drawn once and in the same order, and gradients are the same bit for
+Nothing else changes: products, softmax, batch normalisation and all but the smallest
+convolutions run once, random numbers are drawn once and in the same order, and gradients are the same bit for
 bit, since the same operations meet the same numbers again. It works with any module,
 as it listens to the functions of torch that the module calls.
 """
@@ -107,6 +107,9 @@ _CHEAP = frozenset(
     "add chunk contiguous div flatten masked_fill mul neg pad permute reshape select "
     "squeeze sub transpose unflatten unsqueeze view __getitem__".split()
 )
+# convolutions of so few products an output, as the first one of a frontend, which makes
+# hundreds of channels of one
+_CONVOLUTIONS, _FEW_PRODUCTS = (torch.conv1d, torch.conv2d), 32
 # the backward pass keeps their input whatever happens
 _INPUT_IS_KEPT = frozenset((F.silu, F.gelu, F.glu, F.layer_norm))
 # .. and the output of these
@@ -142,6 +145,9 @@ def _tensors(args: Tuple, kwargs: Dict) -> List[torch.Tensor]:
 def _is_worth_it(function: Callable, tensors: List[torch.Tensor]) -> bool:
     if function in _INPUT_IS_KEPT:
         return True
+    if function in _CONVOLUTIONS:
+        input, weight = tensors[:2]
+        return weight[0].numel() <= _FEW_PRODUCTS and _is_there(input)
     if getattr(function, "__name__", "") not in _CHEAP:
         return False
     if function.__name__ == "mul" and len(tensors) == 2:

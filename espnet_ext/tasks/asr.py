@@ -21,6 +21,7 @@ from espnet_ext.register import register
 from espnet_ext.tasks.init_param import check_init_param, refuse_if_loading_failed
 from espnet_ext.train import sub_epoch_task
 from espnet_ext.train.driver import TransducerTrainer
+from espnet_ext.train.freed_memory import return_freed_blocks
 from espnet_ext.train.regime import parse_regime
 from espnet_ext.train.start import training_folder
 
@@ -130,6 +131,8 @@ class TransducerTask(ASRTask):
         one that starts them, so it is made before the first large operation.
         """
         torch.set_flush_denormal(True)
+        if (getattr(args, "model_conf", None) or {}).get("recompute"):
+            return_freed_blocks()  # who asks for it is short of memory
         given = getattr(args, "init_param", None) or []
         check_init_param(given)
         with training_folder(args):

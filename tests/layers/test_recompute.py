@@ -51,6 +51,41 @@ def test_gradients_and_statistics_with_dropout_are_the_same_bit_for_bit(activati
     assert all(torch.equal(plain[name], again[name]) for name in plain)
 
 
+@pytest.mark.parametrize("input_layer", ["conv2d", "conv2d6"])
+def test_a_frontend_of_convolutions_has_the_same_gradients(input_layer):
+    def encoder():
+        torch.manual_seed(1)
+        return ConformerEncoder(
+            12, 8, 2, 16, 1, input_layer=input_layer, cnn_module_kernel=3
+        )
+
+    def run(context):
+        torch.manual_seed(2)
+        trained, x = encoder().train(), torch.randn(2, 30, 12)
+        with context:
+            y, _, _ = trained(x, torch.tensor([30, 24]))
+        y.square().sum().backward()
+        return [p.grad for p in trained.parameters()]
+
+    for plain, again in zip(run(contextlib.nullcontext()), run(Recompute())):
+        assert torch.equal(plain, again)
+
+
+def test_only_a_convolution_of_few_products_is_computed_again():
+    def alive(channels):
+        x = torch.randn(1, channels, 9, 9)
+        weights = [torch.randn(4, c, 3, 3, requires_grad=True) for c in (channels, 4)]
+        with Recompute():
+            inner = torch.conv2d(x, weights[0])
+            storage = StorageWeakRef(inner.untyped_storage())
+            y = torch.conv2d(inner, weights[1])
+        del inner
+        assert y.requires_grad
+        return not storage.expired()
+
+    assert not alive(1) and alive(4)
+
+
 def alive_until_backward(context):
     """Which intermediate results of a feed-forward module outlive its forward pass."""
     x, weight = torch.randn(4, 6, requires_grad=True), torch.randn(6, 6)
