@@ -11,7 +11,7 @@ Ref: mallopt(3), M_MMAP_THRESHOLD.
 import ctypes
 
 M_MMAP_THRESHOLD = -3
-THRESHOLD_BYTES = 4 * 2**20  # of 1, 4 and 32 MB; see docs/performance.md
+THRESHOLD_BYTES = 4 * 2**20  # what it costs and saves: docs/performance.md
 
 
 def return_freed_blocks(threshold: int = THRESHOLD_BYTES) -> bool:
