@@ -1,23 +1,15 @@
 """The pipeline rna2020 at tiny size through run.sh, killed once and continued."""
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import List
 
 import pytest
 
 from espnet_ext.files import read_lines
-from tests.shared import REPOSITORY
+from tests.e2e.pipeline_runs import PipelineRuns, clone, ran
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-LIMIT_S = 600
 MODELS = {
     name: f"exp/asr_rna2020_tiny_{name}_raw_en_bpe50"
     for name in ("fullsum", "extended", "retrain")
@@ -26,57 +18,23 @@ ALIGNED = f"{MODELS['fullsum']}/align_sum_alpha_auto_valid.loss.ave"
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> Path:
-    """The recipe folder of a fresh clone."""
-    clone = tmp_path_factory.mktemp("pipelines") / "clone"
-    command = ["git", "clone", "--quiet", str(REPOSITORY), str(clone)]
-    subprocess.run(command, check=True, timeout=LIMIT_S)
-    return clone / "egs2" / "swbd_repro"
-
-
-def start(recipe: Path, *more: str) -> subprocess.Popen:
-    settings = "--pipeline ../../tests/e2e/rna2020_tiny.yaml --size tiny --nbpe 50"
-    settings += " --nj 1 --inference_nj 1 --test_sets rt03s --skip_packing true"
-    words: List[str] = ["./run.sh", *settings.split(), "--speed_perturb_factors", ""]
-    environment = {**os.environ, "PYTHON": sys.executable}
-    environment.pop("PYTHONPATH", None)
-    return subprocess.Popen(
-        [*words, *more],
-        cwd=recipe,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def run(recipe: Path, *more: str) -> str:
-    """Run run.sh to its end; returns what it printed."""
-    process = start(recipe, *more)
-    screen, _ = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, screen
-    return screen
-
-
-def ran(screen: str) -> List[int]:
-    """Stages that did something, in order."""
-    return [int(n) for n in re.findall(r"Stage (\d+) finished in", screen)]
+def runs(tmp_path_factory) -> PipelineRuns:
+    """Of the pipeline in a fresh clone."""
+    return PipelineRuns(clone(tmp_path_factory.mktemp("pipelines")), "rna2020_tiny")
 
 
 @pytest.fixture(scope="module")
-def continued(recipe) -> str:
+def recipe(runs) -> Path:
+    """The recipe folder."""
+    return runs.recipe
+
+
+@pytest.fixture(scope="module")
+def continued(runs) -> str:
     """All stages; killed in the first framewise training, then run again."""
-    process = start(recipe)
-    end = time.monotonic() + LIMIT_S
-    while time.monotonic() < end and process.poll() is None:
-        if (recipe / MODELS["extended"] / "1epoch.pth").exists():
-            break
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    screen, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, screen
+    screen = runs.interrupt(runs.folder("extended") / "1epoch.pth")
     assert ran(screen) == [1, 3, 4, 5, 10, 11, 21], screen
-    return run(recipe)
+    return runs.run()
 
 
 def test_a_killed_pipeline_continues_where_it_was(continued):
@@ -115,12 +73,12 @@ def test_each_stage_keeps_the_chain_of_configurations(recipe, continued):
     assert len({entry["chain_hash"] for entry in last}) == 4
 
 
-def test_a_second_run_skips_everything(recipe, continued):
-    assert ran(run(recipe)) == []
+def test_a_second_run_skips_everything(runs, continued):
+    assert ran(runs.run()) == []
 
 
-def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(recipe, continued):
-    file = recipe / "../../tests/e2e/rna2020_tiny.yaml"
+def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(runs, continued):
+    file = runs.recipe / "../../tests/e2e/rna2020_tiny.yaml"
     kept = file.read_text(encoding="utf-8")
     changed = kept.replace(
         "retrain: {", "retrain: {set: {optim_conf: {lr: 0.001}, max_epoch: 1}, "
@@ -128,7 +86,7 @@ def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(recipe, contin
     assert changed != kept
     file.write_text(changed, encoding="utf-8")
     try:
-        screen = run(recipe)
+        screen = runs.run()
     finally:
         file.write_text(kept, encoding="utf-8")
     assert ran(screen) == [11, 12, 13], screen
