@@ -91,6 +91,7 @@ def test_scores_are_those_of_the_final_weights_on_the_chosen_utterances(
         preprocess_fn=TransducerTask.build_preprocess_fn(args, train=False),
         collate_fn=TransducerTask.build_collate_fn(args, train=False),
         batch_size=1,
+        dtype="float32",
     )
     losses = []
     with torch.no_grad():
