@@ -121,7 +121,7 @@ def test_a_stop_while_scoring_it_leaves_everything_as_it_was_before(
         patched.setattr("espnet_ext.train.training.validate", stopped)
         command = words(tiny_data, tmp_path / "exp", *options)
         text = train(command, tmp_path / "log1", status=75)
-    assert "in sub-epoch 1 after batch 5" in text
+    assert "in sub-epoch 1 after batch 4" in text
     train(words(tiny_data, tmp_path / "exp", *options), tmp_path / "log2")
     assert_same_result(tmp_path / "whole", tmp_path / "exp")
     assert "devtrain" in checkpoint(tmp_path / "exp")["reporter"]["stats"][1]
