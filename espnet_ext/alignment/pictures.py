@@ -119,7 +119,12 @@ def _draw_lane(axis, lane: Lane, colour: str) -> None:
     for row, bottom, alpha in rows:
         spans = [(x.start_s, x.end_s - x.start_s) for x in row]
         axis.broken_barh(
-            spans, (bottom + 0.02, 0.46), facecolors=colour, alpha=alpha, linewidth=0
+            spans,
+            (bottom + 0.02, 0.46),
+            facecolors=colour,
+            alpha=alpha,
+            edgecolors="white",  # neighbours touch
+            linewidth=1.2,
         )
         for place, label in enumerate(row):
             # names of labels that follow closely take turns in height
