@@ -68,9 +68,9 @@ def test_ce_then_fullsum_goes_on_after_an_interruption_in_each_kind_of_stage(rec
     assert len(moved) > 10 and max(moved) < 0.1, "one update at 5e-5 from there"
 
 
-def test_ce_conformer_trains_and_a_changed_stage_runs_alone(recipe):
+def test_ce_conformer_trains_with_its_auxiliary_losses_and_is_scored(recipe):
     runs = PipelineRuns(recipe, "ce_conformer_tiny")
-    aligner, framewise = runs.folder("aligner"), runs.folder("framewise")
+    framewise = runs.folder("framewise")
     began = ran(runs.interrupt(framewise / "1epoch.pth", *EACH))
     assert began[-4:] == [11, 12, 13, 21]
     assert ran(runs.run(*EACH)) == [11, 12, 13]
@@ -78,14 +78,5 @@ def test_ce_conformer_trains_and_a_changed_stage_runs_alone(recipe):
     last = history[max(history)]
     assert len(history) == 2 and 0.0 < last["valid/fer"] <= 1.0
     assert {"valid/loss_framewise_4", "valid/loss_framewise_8"} <= set(last)
-    aligned = (aligner / ALIGNED / "train" / "alignment.npz").stat().st_mtime_ns
-
-    file = recipe / "../../tests/e2e/ce_conformer_tiny.yaml"
-    kept = file.read_text(encoding="utf-8")
-    changed = kept.replace("batch_bins: 400000", "batch_bins: 300000")
-    assert changed != kept
-    file.write_text(changed, encoding="utf-8")
-    screen = runs.run(*EACH)
-    assert ran(screen) == [11, 12, 13], screen
-    assert "batch_bins 400000 -> 300000" in screen
-    assert aligned == (aligner / ALIGNED / "train/alignment.npz").stat().st_mtime_ns
+    for stage in ("aligner", "framewise"):
+        assert "rt03s" in (runs.folder(stage) / "RESULTS.md").read_text("utf-8")
