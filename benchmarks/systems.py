@@ -169,10 +169,22 @@ def read_training(log: Path) -> Training:
     )
 
 
-def decode_and_score(context: Context, note: str) -> List[SetScore]:
-    """Run stage 12 unless it is finished with these settings, then score all sets."""
+def decode_and_score(
+    context: Context,
+    note: str,
+    command: str = "benchmarks/demo_vs_stock.py",
+    label: str = "",
+) -> List[SetScore]:
+    """Run stage 12 unless it is finished with these settings, then score all sets.
+
+    Args:
+        context: Of the system.
+        note: About the data, for the report.
+        command: What this is part of, for the report.
+        label: See ``run_stage``.
+    """
     config.check_all(context.options, [12])
-    run_stage(context, 12)
+    run_stage(context, 12, label)
     options, layout = context.options, context.layout
     return score_experiment(
         layout.asr_exp,
@@ -182,7 +194,7 @@ def decode_and_score(context: Context, note: str) -> List[SetScore]:
         scorer=options.scorer,
         tokenize=score.tokenizer(context),
         provenance={
-            "command": "benchmarks/demo_vs_stock.py",
+            "command": command,
             "config": options.asr_config,
             "seed": options.seed or "0",
             "selection_rule": options.inference_asr_model,

@@ -153,6 +153,22 @@ def words_between(words: Sequence[Word], place: Place) -> List[Word]:
     ]
 
 
+def reference_words(
+    reference: PathLike, data_dir: Path, keys: Sequence[str]
+) -> Dict[str, List[Tuple[float, float, str]]]:
+    """(start, end, text) of the words of utterances, from the start of each."""
+    places = places_of(data_dir)
+    words, sides = read_reference(reference), sides_of(data_dir, places)
+    found = {}
+    for key in keys:
+        place = places[key]
+        said = words_between(words.get(sides[place.recording], ()), place)
+        found[key] = [
+            (w.start_s - place.start, w.end_s - place.start, w.text) for w in said
+        ]
+    return found
+
+
 def measure_all(
     reference: PathLike, paths: Sequence[PathLike], data_dir: PathLike
 ) -> List[BoundaryError]:

@@ -13,6 +13,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from espnet_ext.alignment.boundaries import reference_words
 from espnet_ext.alignment.compare import Comparison, compare, starts_of
 from espnet_ext.alignment.exchange import UNSAFE
 from espnet_ext.alignment.formats.ctm import words_of_utterance
@@ -32,6 +33,7 @@ def write_comparison(
     folder: PathLike,
     data_dir: Optional[PathLike] = None,
     utterances: Sequence[str] = (),
+    reference: Optional[PathLike] = None,
 ) -> Path:
     """Write ``index.html``, the figures as JSON, the picture, and pages of utterances.
 
@@ -41,6 +43,7 @@ def write_comparison(
         folder: Where to write. Inside of an experiment its report shows the figures.
         data_dir: Data directory with the audio, for pages of utterances.
         utterances: Ids that get a page of their own.
+        reference: CTM of the recordings, whose words stand below on these pages.
 
     Raises:
         FormatError: The alignments have nothing in common.
@@ -58,7 +61,9 @@ def write_comparison(
     with atomic_write(folder / COMPARISON) as file:
         json.dump(stored, file, indent=1, ensure_ascii=False)
         file.write("\n")
-    links = _pages(sets, names, folder, data_dir, utterances) if utterances else []
+    links: List[Tuple[str, str]] = []
+    if utterances:
+        links = _pages(sets, names, folder, data_dir, utterances, reference)
     body = [
         f"<h1>{escape(names[0])} and {escape(names[1])}</h1>",
         comparison_table(stored),
@@ -117,7 +122,9 @@ def _write_page(path: Path, title: str, body: Sequence[str]) -> Path:
     return path
 
 
-def _pages(sets, names, folder: Path, data_dir, keys) -> List[Tuple[str, str]]:
+def _pages(
+    sets, names, folder: Path, data_dir, keys, reference
+) -> List[Tuple[str, str]]:
     from espnet_ext.corpus.kaldi_dir import read_data_dir
 
     if data_dir is None:
@@ -125,6 +132,9 @@ def _pages(sets, names, folder: Path, data_dir, keys) -> List[Tuple[str, str]]:
             "pages of utterances need their audio", where="--data_dir"
         )
     known: Dict = {u.utterance_id: u for u in read_data_dir(data_dir)}
+    said = {}
+    if reference is not None:
+        said = reference_words(reference, Path(data_dir), keys)
     links = []
     for key in keys:
         entries = [x.aligned.get(key) for x in sets]
@@ -138,6 +148,8 @@ def _pages(sets, names, folder: Path, data_dir, keys) -> List[Tuple[str, str]]:
         lanes = [
             lane_of(x, entry, title) for x, entry, title in zip(sets, entries, names)
         ]
+        if key in said:
+            lanes.append(Lane("reference", [], [Label(*word) for word in said[key]]))
         _write_utterance(folder / name, known[key], lanes)
         links.append((key, name))
     return links

@@ -7,7 +7,7 @@ import numpy as np
 
 from espnet_ext.files import PathLike, atomic_path
 
-COLOURS = ("#1f5fa8", "#c0560f")
+COLOURS = ("#1f5fa8", "#c0560f", "#2f7d32")
 WINDOW_S, HOP_S = 0.025, 0.005
 INCHES_PER_SECOND, WIDTHS = 2.6, (8.0, 40.0)
 FLOOR_DB = 70.0

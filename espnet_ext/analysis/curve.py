@@ -17,7 +17,7 @@ History = Dict[int, Dict[str, float]]
 _RESULTS = re.compile(r"(\d+)epoch results: (.*)$")
 _SECTION = re.compile(r"(?:^|, )\[([^\]]+)\] ")
 _VALUE = re.compile(r"(?:^|, )([\w.]+)=([^,]+)")
-LOSSES = ("train/loss", "valid/loss")
+LOSSES = ("train/loss", "valid/loss", "devtrain/loss")
 ERROR_RATES = ("valid/wer", "valid/cer", "valid/wer_transducer", "valid/cer_transducer")
 STYLES = ("-o", "--s", ":^", "-.d")  # told apart without colour
 

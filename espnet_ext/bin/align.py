@@ -63,6 +63,7 @@ def get_parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--utterances", default="", help="ids of the pages, blank-separated"
     )
+    compare.add_argument("--reference", help="CTM of known words, for these pages")
     words = verbs.add_parser("boundaries", help="mean error of word boundaries")
     words.add_argument("reference", help="CTM of the recordings")
     words.add_argument("alignment", nargs="+")
@@ -228,6 +229,7 @@ def compare_verb(args) -> None:
     sets = [read_set(path) for path in (args.first, args.second)]
     page = write_comparison(
         *(sets, names, args.output_dir, args.data_dir, args.utterances.split()),
+        reference=args.reference,
     )
     print(page)
 

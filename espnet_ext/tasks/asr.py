@@ -19,7 +19,7 @@ from espnet_ext.layers.corpus_mvn import follow_utterances
 from espnet_ext.names import nearest
 from espnet_ext.register import register
 from espnet_ext.tasks.init_param import check_init_param, refuse_if_loading_failed
-from espnet_ext.train import sub_epoch_task
+from espnet_ext.train import devtrain, sub_epoch_task
 from espnet_ext.train.driver import TransducerTrainer
 from espnet_ext.train.freed_memory import return_freed_blocks
 from espnet_ext.train.regime import parse_regime
@@ -146,12 +146,17 @@ class TransducerTask(ASRTask):
     def build_iter_factory(cls, args, distributed_option, mode, kwargs=None):
         """Batches by ``regime_conf`` where it says anything about them, or ESPnet's."""
         regime = parse_regime(args.regime_conf)
+        name, mode = mode, "valid" if mode == devtrain.PHASE else mode
         if regime.has_sub_epochs and mode != "plot_att":
-            return sub_epoch_task.build_sub_epochs(
+            factory = sub_epoch_task.build_sub_epochs(
                 cls, args, distributed_option, mode, regime, kwargs
             )
-        factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
-        return sub_epoch_task.told_epochs(factory, args)
+        else:
+            factory = super().build_iter_factory(args, distributed_option, mode, kwargs)
+            factory = sub_epoch_task.told_epochs(factory, args)
+        if name == "valid" and args.devtrain:  # the trainer is given no third one
+            factory.devtrain = devtrain.build(cls, args, distributed_option)
+        return factory
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

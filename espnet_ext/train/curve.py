@@ -9,7 +9,12 @@ from espnet_ext.files import PathLike, atomic_path
 NAME = "training_curve.png"
 REFERENCE = Path(__file__).with_name("orig_dev_scores.tsv")
 REFERENCE_EXPERIMENTS = ("orig",)  # names that begin so were trained like this
-COLOURS = {"train": "#4c78a8", "valid": "#e45756", "reference": "#9a9a9a"}
+COLOURS = {
+    "train": "#4c78a8",
+    "valid": "#e45756",
+    "devtrain": "#54a24b",
+    "reference": "#9a9a9a",
+}
 
 
 def reference_scores(experiment: Optional[str]) -> List[float]:
@@ -37,14 +42,16 @@ def draw_curve(
     stats: Mapping[int, Mapping[str, Mapping[str, float]]],
     experiment: Optional[str] = None,
 ) -> Path:
-    """Write the picture: loss per sequence of both sets, learning rate below."""
+    """Write the picture: loss per sequence of all sets, learning rate below."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     drawn: Dict[str, List[float]] = {}
-    for phase in ("train", "valid"):
+    for phase in ("train", "valid", "devtrain"):
         epochs, values = series(stats, phase, "loss")
+        if phase == "devtrain" and not values:
+            continue
         top.plot(epochs, values, marker=".", color=COLOURS[phase], label=phase)
         drawn[phase] = values
     reference = reference_scores(experiment)[: max(stats, default=1) + 10]

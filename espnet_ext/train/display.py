@@ -43,6 +43,7 @@ class Display:
         self.position = position
         self.folder = Path(options.output_dir)
         self.total: Optional[int] = None
+        self.phases = ("train", "valid", *(["devtrain"] if options.devtrain else []))
         self.line = ProgressLine(
             options.max_epoch, position.epoch - 1, processes.device
         )
@@ -52,7 +53,7 @@ class Display:
 
             # what was written after the checkpoint will be written again
             purge = position.batches + 1 if resumed else None
-            for phase in ("train", "valid"):
+            for phase in self.phases:
                 folder = str(self.folder / "tensorboard" / phase)
                 self.writers[phase] = SummaryWriter(folder, purge_step=purge)
         self._began = time.perf_counter()
@@ -124,7 +125,7 @@ class Display:
         logging.info(reporter.log_message())
         logging.info("scores\n" + table(epoch, reporter.stats))
         write_table(self.folder, reporter.stats)
-        for phase in ("train", "valid"):
+        for phase in self.phases:
             values = dict(reporter.stats[epoch][phase])
             values.pop("total_count", None)
             self._scalars(phase, {f"epoch/{n}": v for n, v in values.items()})

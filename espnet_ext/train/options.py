@@ -8,6 +8,7 @@ from espnet2.train.trainer import TrainerOptions
 from espnet2.utils.types import float_or_none, int_or_none, str2bool, str_or_none
 
 from espnet_ext.errors import OptionError
+from espnet_ext.train import devtrain
 from espnet_ext.train.regime import Regime, parse_regime
 
 AMP_DTYPES = ("auto", "bfloat16", "float16")
@@ -29,6 +30,7 @@ class DriverOptions(TrainerOptions):
     dist_timeout_seconds: float = 300.0
     trace_file: Optional[str] = None
     trace_steps: int = 20
+    devtrain: int = 0
     regime: Regime = Regime()
     arguments: Dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -88,6 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trace_steps", type=int, default=20, help="Number of steps of --trace_file"
     )
+    group.add_argument(
+        "--devtrain",
+        type=int,
+        default=0,
+        help="Score so many utterances of the training set after each epoch, as the "
+        "validation set; always the same ones. 0: none",
+    )
 
 
 def build(args: argparse.Namespace) -> DriverOptions:
@@ -106,6 +115,7 @@ def build(args: argparse.Namespace) -> DriverOptions:
             "sharded_ddp needs fairscale, which is no longer kept up",
             next_step="leave it out; DistributedDataParallel is used",
         )
+    devtrain.check_options(options)
     for name in ("nonfinite_in_row", "trace_steps", "dist_timeout_seconds"):
         if getattr(options, name) <= 0:
             raise OptionError(f"{name} {getattr(options, name)}", expected="above 0")

@@ -19,8 +19,8 @@ NAME = "train_settings.json"
 MAY_CHANGE: FrozenSet[str] = frozenset(
     """max_epoch patience early_stopping_criterion best_model_criterion
     keep_nbest_models nbest_averaging_interval log_interval log_level num_workers
-    num_att_plot use_tensorboard use_matplotlib use_wandb wandb_project wandb_id
-    wandb_entity wandb_name wandb_model_log_interval wandb_allow_val_change
+    devtrain num_att_plot use_tensorboard use_matplotlib use_wandb wandb_project
+    wandb_id wandb_entity wandb_name wandb_model_log_interval wandb_allow_val_change
     create_graph_in_tensorboard save_interval_minutes save_interval_updates
     nonfinite_in_row nonfinite_share trace_file trace_steps dist_timeout_seconds
     dist_backend dist_init_method dist_world_size dist_rank local_rank dist_master_addr

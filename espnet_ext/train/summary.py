@@ -50,7 +50,7 @@ def write_table(folder: PathLike, stats: Stats) -> None:
     """All sub-epochs: one line each, ``phase.score`` as columns."""
     columns: Dict[str, None] = {}
     for epoch in sorted(stats):
-        for phase in ("train", "valid"):
+        for phase in ("train", "valid", "devtrain"):
             values = stats[epoch].get(phase, {})
             columns.update(dict.fromkeys(f"{phase}.{n}" for n in _names({"": values})))
     with atomic_write(Path(folder) / NAME) as file:

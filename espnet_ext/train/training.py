@@ -17,7 +17,7 @@ from espnet2.train.reporter import Reporter
 from espnet_ext.errors import NonFiniteError, TrainingInterrupted
 from espnet_ext.streams import Streams, attach
 from espnet_ext.train import hook_table  # noqa: F401  (fills the table)
-from espnet_ext.train import epoch_files, parameter_averaging
+from espnet_ext.train import devtrain, epoch_files, parameter_averaging
 from espnet_ext.train.accumulation import accumulation_of
 from espnet_ext.train.checkpoint import CheckpointStore
 from espnet_ext.train.display import Display
@@ -54,7 +54,8 @@ class Training:
         optimizers: Of the model.
         schedulers: One an optimizer, or None.
         train_factory: Iterator factory of the training batches.
-        valid_factory: Of the validation batches.
+        valid_factory: Of the validation batches; as its attribute ``devtrain`` that of
+            the part of the training set that is scored as well.
         plot_attention: Called with the reporter after each validation, or None.
         options: Of the driver.
         distributed: Several processes train together.
@@ -74,6 +75,7 @@ class Training:
         self.options = options
         self.folder = Path(options.output_dir)
         self.train_factory, self.valid_factory = train_factory, valid_factory
+        self.devtrain_factory = getattr(valid_factory, devtrain.PHASE, None)
         self.plot_attention = plot_attention
         device = next(model.parameters()).device
         self.processes = Processes(distributed, device, options.dist_timeout_seconds)
@@ -152,6 +154,7 @@ class Training:
             content = self.store.load()
             assert content is not None  # it exists, or CheckpointError
             self.state.restore(content)
+            devtrain.check_history(self.options, self.reporter.stats)
         own = self.averaging is not None
         self.dp_model = self.parts.model
         if not own:
@@ -209,7 +212,11 @@ class Training:
         if self.averaging is not None:
             self.averaging.average(self.parts.model)
         self.reporter.stats[epoch] = {"train": self._train_scores()}
+        # first, as it leaves everything as it was
+        devtrain_scores = self._devtrain(epoch)
         self.reporter.stats[epoch]["valid"] = self._validate(epoch)
+        if devtrain_scores:
+            self.reporter.stats[epoch][devtrain.PHASE] = devtrain_scores
         if self.plot_attention is not None and self.processes.is_main:
             with untouched_generators(), self.reporter.observe("att_plot") as observed:
                 self.plot_attention(observed, epoch)
@@ -305,12 +312,27 @@ class Training:
         scores["total_count"] = self.position.batches
         return {**scores, **self.display.costs()}
 
-    def _validate(self, epoch: int) -> Dict[str, Any]:
+    def _devtrain(self, epoch: int) -> Dict[str, Any]:
+        """Scores of a part of the training set, {} without one; nothing else."""
+        if self.devtrain_factory is None:
+            return {}
+        streams = self.parts.streams.state_dict()
+        factory, phase = self.devtrain_factory, devtrain.PHASE
+        with untouched_generators():
+            scores = self._validate(epoch, factory, phase)
+        self.parts.streams.load_state_dict(streams)
+        self.stepper.buffers.restore()
+        return scores
+
+    def _validate(
+        self, epoch: int, factory: Any = None, phase: str = "valid"
+    ) -> Dict[str, Any]:
         """Scores; a stop in between leaves everything as it was before."""
         self.display.began_validation()
         streams = self.parts.streams.state_dict()
         self.stepper.buffers.remember()
-        batches = SubEpochBatches(self.valid_factory, epoch, 0, self.options.seed)
+        factory = factory or self.valid_factory
+        batches = SubEpochBatches(factory, epoch, 0, self.options.seed)
         try:
             sums, count = validate(
                 self.parts.model,
@@ -325,7 +347,7 @@ class Training:
             self.stepper.buffers.restore()
             self.saver.save()
             self._interrupted()
-        before = self.reporter.stats.get(epoch - 1, {}).get("valid", {})
+        before = self.reporter.stats.get(epoch - 1, {}).get(phase, {})
         total = before.get("total_count", 0) + count
         return {**sums.means(), "total_count": total, **self.display.costs()}
 

@@ -110,6 +110,18 @@ def test_pages_hold_picture_sound_and_words(tmp_path, data_dir):
     assert alignment_section(tmp_path / "data") == []
 
 
+def test_known_words_stand_below_both_alignments(tmp_path, data_dir):
+    reference = tmp_path / "ref.ctm"
+    lines = ["call A 1.05 0.3 Hello", "call A 1.45 0.2 you", "call A 1.9 0.1 no"]
+    reference.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    folder = tmp_path / "two"
+    write_comparison((FIRST, SECOND), "ab", folder, data_dir, [UTTERANCE], reference)
+    own = (folder / f"{UTTERANCE}.html").read_text(encoding="utf-8")
+    third = own.split("<h2>reference</h2>")[1]
+    assert "Hello</th><td>0.050</td><td>0.350</td>" in third
+    assert "you</th><td>0.450</td><td>0.650</td>" in third and ">no<" not in third
+
+
 def test_a_page_without_audio_is_refused(tmp_path):
     with pytest.raises(MissingInputError, match="--data_dir"):
         write_comparison((FIRST, SECOND), "ab", tmp_path, None, [UTTERANCE])

@@ -63,6 +63,33 @@ def test_the_focal_factor_weighs_each_frame_by_what_is_missing_to_one():
     assert model(**batch)[0].item() * 2 == pytest.approx(expected, rel=1e-5)
 
 
+def test_label_smoothing_moves_the_target_of_label_frames_and_not_the_loss():
+    """Over labels: a target of 1 - s, and s / (K - 1) for every other label."""
+    amount, batch = 0.2, aligned_batch()
+    model = tiny_framewise_transducer(
+        label_smoothing={"amount": amount, "over": "labels"}
+    ).eval()
+    plain = tiny_framewise_transducer().eval()
+    plain.load_state_dict(model.state_dict())
+    losses = [each(**batch)[0] for each in (model, plain)]
+    assert torch.equal(*losses)
+    for loss in losses:
+        loss.backward()
+    frames_BTR, lengths_B = model.encode(batch["speech"], batch["speech_lengths"])
+    symbols_BT = batch["alignment"].clamp(min=0)
+    logits_BTK, _ = model.decoder(frames_BTR, lengths_B, symbols_BT)
+    posteriors_NK = logits_BTK[symbols_BT > 0].softmax(-1)
+    labels = posteriors_NK.size(1)
+    target_NK = torch.full_like(posteriors_NK, amount / (labels - 1))
+    target_NK.scatter_(1, symbols_BT[symbols_BT > 0][:, None] - 1, 1.0 - amount)
+    expected_K = (posteriors_NK - target_NK).sum(0) / 2  # mean over two utterances
+    found_K = model.decoder.label_output.bias.grad
+    torch.testing.assert_close(found_K, expected_K, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(found_K, plain.decoder.label_output.bias.grad, atol=1e-3)
+    emission = [each.decoder.emission_output.bias.grad for each in (model, plain)]
+    torch.testing.assert_close(*emission)
+
+
 def test_ctc_behind_the_bottleneck_is_that_of_torch_and_has_no_bias():
     options = {"encoder_ctc_weight": 0.7}
     model, without = tiny_framewise_transducer(**options), tiny_framewise_transducer()

@@ -2,12 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import List
 
 import pytest
 
 from espnet_ext.files import read_lines
-from tests.e2e import running
+from tests.e2e.pipeline_runs import PipelineRuns
 from tests.e2e.running import clone_of, ran
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -20,26 +19,24 @@ ALIGNED = f"{MODELS['fullsum']}/align_sum_alpha_auto_valid.loss.ave"
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> Path:
-    """The recipe folder of a fresh clone."""
-    return clone_of(tmp_path_factory.mktemp("pipelines") / "clone")
-
-
-def words() -> List[str]:
-    settings = "--pipeline ../../tests/e2e/rna2020_tiny.yaml --size tiny --nbpe 50"
-    settings += " --nj 1 --inference_nj 1 --test_sets rt03s --skip_packing true"
-    return ["./run.sh", *settings.split(), "--speed_perturb_factors", ""]
+def runs(tmp_path_factory) -> PipelineRuns:
+    """Of the pipeline in a fresh clone."""
+    recipe = clone_of(tmp_path_factory.mktemp("pipelines") / "clone")
+    return PipelineRuns(recipe, "rna2020_tiny")
 
 
 @pytest.fixture(scope="module")
-def continued(recipe) -> str:
+def recipe(runs) -> Path:
+    """The recipe folder."""
+    return runs.recipe
+
+
+@pytest.fixture(scope="module")
+def continued(runs) -> str:
     """All stages; killed in the first framewise training, then run again."""
-    process = running.start(recipe, words())
-    began = recipe / MODELS["extended"] / "1epoch.pth"
-    running.wait_for(process, began.exists)
-    screen = running.interrupt(process)
+    screen = runs.interrupt(runs.folder("extended") / "1epoch.pth")
     assert ran(screen) == [1, 3, 4, 5, 10, 11, 21], screen
-    return running.run(recipe, words())
+    return runs.run()
 
 
 def test_a_killed_pipeline_continues_where_it_was(continued):
@@ -78,12 +75,12 @@ def test_each_stage_keeps_the_chain_of_configurations(recipe, continued):
     assert len({entry["chain_hash"] for entry in last}) == 4
 
 
-def test_a_second_run_skips_everything(recipe, continued):
-    assert ran(running.run(recipe, words())) == []
+def test_a_second_run_skips_everything(runs, continued):
+    assert ran(runs.run()) == []
 
 
-def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(recipe, continued):
-    file = recipe / "../../tests/e2e/rna2020_tiny.yaml"
+def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(runs, continued):
+    file = runs.recipe / "../../tests/e2e/rna2020_tiny.yaml"
     kept = file.read_text(encoding="utf-8")
     changed = kept.replace(
         "retrain: {", "retrain: {set: {optim_conf: {lr: 0.001}, max_epoch: 1}, "
@@ -91,7 +88,7 @@ def test_a_changed_setting_runs_that_stage_and_what_depends_on_it(recipe, contin
     assert changed != kept
     file.write_text(changed, encoding="utf-8")
     try:
-        screen = running.run(recipe, words())
+        screen = runs.run()
     finally:
         file.write_text(kept, encoding="utf-8")
     assert ran(screen) == [11, 12, 13], screen

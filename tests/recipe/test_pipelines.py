@@ -18,7 +18,7 @@ from espnet_ext.recipe.state import Unit
 from tests.recipe.folders import context
 from tests.shared import REPOSITORY
 
-NAMES = ("ce-conformer", "ce-then-fullsum", "realign", "rna2020")
+NAMES = ("ce-conformer", "ce-then-fullsum", "realign", "rna2020", "rna2020_demo")
 THREE = """
 stages:
   first: {config: conf/train_demo.yaml}

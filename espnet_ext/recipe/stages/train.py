@@ -31,7 +31,7 @@ SAVING_S = 30.0  # a training that is asked to stop saves first
 # a finished or interrupted training may go on after a change of these alone
 RESUMABLE = frozenset(
     """max_epoch patience keep_nbest_models nbest_averaging_interval log_interval
-    num_workers num_att_plot best_model_criterion early_stopping_criterion
+    num_workers num_att_plot devtrain best_model_criterion early_stopping_criterion
     use_tensorboard use_matplotlib use_wandb valid_batch_size valid_batch_bins
     log_level""".split()
 )
@@ -210,7 +210,8 @@ def describe_training(log: Path) -> Dict[str, object]:
     size = _last(r"Total Number of model parameters: *([\d.]+ *[KMG]?)", text)
     if size:
         facts["parameters"] = size
-    epochs = re.findall(r"(\d+)epoch results: \[train\](.*?)\[valid\](.*)", text)
+    results = r"(\d+)epoch results: \[train\](.*?)\[valid\](.*?)(?:, \[devtrain\].*)?$"
+    epochs = re.findall(results, text, re.MULTILINE)
     if epochs:
         number, train, valid = epochs[-1]
         facts["epochs"] = number
