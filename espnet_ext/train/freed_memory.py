@@ -1,9 +1,9 @@
 """Give freed tensors back to the system, so that peaks of a training do not add up.
 
 glibc keeps freed blocks below a threshold, which grows to 32 MB by itself, for later
-ones of about their size. The tensors of a training step have many sizes, so much of what
-it keeps serves nobody. Blocks above the threshold are mapped one by one instead, and the
-system has to clear their pages again each time: too low a threshold costs time.
+ones of about their size. The tensors of a training step have many sizes, so much of
+what it keeps serves nobody. Blocks above the threshold are mapped one by one instead,
+and the system has to clear their pages again each time: too low a threshold costs time.
 
 Ref: mallopt(3), M_MMAP_THRESHOLD.
 """

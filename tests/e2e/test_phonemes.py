@@ -12,11 +12,12 @@ import pytest
 
 from espnet_ext.files import read_lines
 from espnet_ext.lexicon.dictionary import read_lexicon
+from tests.e2e import running
+from tests.e2e.running import LIMIT_S, clone_of, ran
 from tests.shared import REPOSITORY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-LIMIT_S = 300
 EXPERIMENT = "exp/asr_train_tiny_raw_en_phn_graphemes"
 SETTINGS = (
     *("--corpus", "embedded", "--size", "tiny", "--token_type", "phn"),
@@ -31,18 +32,7 @@ SETTINGS = (
 
 def run(folder: Path, *more: str) -> str:
     """Run run.sh to its end; returns what it printed."""
-    environment = {**os.environ, "PYTHON": sys.executable}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        ["./run.sh", *SETTINGS, *more],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return running.run(folder, ["./run.sh", *SETTINGS, *more])
 
 
 def table(path: Path) -> dict:
@@ -68,16 +58,11 @@ def write_dictionary(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     """A clone in which all stages have run."""
-    clone = tmp_path_factory.mktemp("phonemes") / "clone"
-    command = ["git", "clone", "--quiet", str(REPOSITORY), str(clone)]
-    subprocess.run(command, check=True, timeout=LIMIT_S)
-    folder = clone / "egs2" / "swbd_repro"
+    folder = clone_of(tmp_path_factory.mktemp("phonemes") / "clone")
     run(folder, "--stop_stage", "1")
     write_dictionary(folder)
     screen = run(folder, "--skip_packing", "false")
-    assert {int(n) for n in re.findall(r"Stage (\d+) finished in", screen)} == {
-        *(3, 4, 5, 9, 10, 11, 12, 13, 14)
-    }
+    assert ran(screen) == [3, 4, 5, 9, 10, 11, 12, 13, 14]
     assert re.search(r"not in the lexicon +\d+ words", screen)
     return folder
 
