@@ -114,7 +114,8 @@ def benchmark(args: argparse.Namespace) -> int:
         "machine": hardware(),
         "threads": args.threads,
         "batch": f"{BATCH} utterances of {FRAMES} frames, {TOKENS} labels each",
-        "repeats": f"median of {args.repeats} after 1, steps in turn; denormals flushed",
+        "repeats": f"median of {args.repeats} after 1, steps in turn",
+        "denormals": "flushed",
     }
     with atomic_write(args.json) as file:
         json.dump({"settings": settings, "rows": rows}, file, indent=1)

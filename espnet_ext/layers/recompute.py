@@ -6,9 +6,9 @@ are a few elementwise operations away from something else that it keeps: the out
 forgotten; the recipe is kept in their place, and followed when the backward pass asks.
 
 Nothing else changes: products, softmax, batch normalisation and all but the smallest
-convolutions run once, random numbers are drawn once and in the same order, and gradients
-are the same bit for bit, since the same operations meet the same numbers again. It works
-with any module, as it listens to the functions of torch that the module calls.
+convolutions run once, random numbers are drawn once and in the same order, and
+gradients are the same bit for bit, since the same operations meet the same numbers
+again. It works with any module, as it listens to the functions that the module calls.
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple

@@ -3,14 +3,14 @@
 import pytest
 
 from benchmarks.fidelity_speed import EXPERIMENTS, configuration
-from espnet_ext.experiments.fidelity import load_table
+from espnet_ext.experiments.fidelity import CHOICES, load_table
 from espnet_ext.experiments.settings import leaves
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_only_peculiarities_differ(name):
     original, corrected = (
-        dict(leaves(configuration(name, choice))) for choice in ("original", "corrected")
+        dict(leaves(configuration(name, choice))) for choice in CHOICES
     )
     differing = {
         path
