@@ -29,6 +29,7 @@ ELSEWHERE = {
     "nonfinite_loss": "test_nonfinite_loss.py",
     "alignment": "test_framewise_model.py",
     "infeasible": "loss/test_aux_ctc.py",
+    **dict.fromkeys(("recompute", "fast_products"), "test_lean_options.py"),
 }
 NOT_OPTIONS = {
     *("self", "vocab_size", "encoder_output_size", "encoder_size", "input_size"),
