@@ -1,4 +1,4 @@
-"""``recompute`` and ``fast_products`` of all model classes: leaner, with equal numbers."""
+"""``recompute`` and ``fast_products`` in all model classes: leaner, the same numbers."""
 
 import pytest
 import torch
