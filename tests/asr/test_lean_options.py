@@ -1,4 +1,4 @@
-"""``recompute`` and ``fast_products`` in all model classes: leaner, the same numbers."""
+"""``recompute`` and ``fast_products`` in all model classes: leaner, equal numbers."""
 
 import pytest
 import torch
