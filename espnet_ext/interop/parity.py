@@ -233,7 +233,9 @@ def _contradicts(model, arrays, encoder_array, loss_array, loss, batch) -> bool:
     if number != top or encoder_array is None:
         return False
     frames = torch.from_numpy(arrays[encoder_array]).float()
-    own = model.aux_ctc_nll([(int(top), frames)], *batch)[int(top)]
+    # each head gets these frames; the top one's loss is looked at
+    outputs = [(layer, frames) for layer in model.ctc_heads.layers]
+    own = model.aux_ctc_nll(outputs, *batch)[int(top)]
     error = relative_error(own.detach().numpy(), arrays[loss_array])
     return error > VALUE_LIMIT
 
