@@ -8,7 +8,6 @@ pass with its random masks, backward pass, no update.
 """
 
 import argparse
-import copy
 import json
 import statistics
 import sys
@@ -23,7 +22,7 @@ if str(REPOSITORY) not in sys.path:  # started as a script
 
 from espnet_ext.analysis.provenance import environment, hardware  # noqa: E402
 from espnet_ext.errors import run_main  # noqa: E402
-from espnet_ext.experiments.build import LABELS, buildable, input_size  # noqa: E402
+from espnet_ext.experiments.build import LABELS, build_model, input_size  # noqa: E402
 from espnet_ext.experiments.fidelity import CHOICES  # noqa: E402
 from espnet_ext.experiments.resolve import resolve  # noqa: E402
 from espnet_ext.files import atomic_write  # noqa: E402
@@ -46,23 +45,12 @@ def configuration(name: str, choice: str) -> Mapping[str, Any]:
 
 
 def build(name: str, choice: str):
-    """The model of an experiment in its last growing stage."""
+    """The model of an experiment in its last growing stage, and its features."""
     import torch
 
-    from espnet_ext.tasks.asr import TransducerTask
-
     config = configuration(name, choice)
-    arguments = TransducerTask.get_parser().parse_args(["--output_dir", "unused"])
-    tokens = ["<blank>", *(f"label{i}" for i in range(1, LABELS)), "<sos/eos>"]
-    settings = {
-        **buildable(config)[0],
-        **{"frontend": None, "specaug": None, "normalize": None, "init": None},
-        **{"input_size": input_size(config), "token_list": tokens},
-    }
-    for key, value in copy.deepcopy(settings).items():
-        setattr(arguments, key, value)
     torch.manual_seed(1)
-    model = TransducerTask.build_model(arguments)
+    model, _ = build_model(config)
     model.set_epoch(10_000)
     return model.train(), input_size(config)
 

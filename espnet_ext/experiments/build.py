@@ -1,4 +1,4 @@
-"""Builds the model of an experiment on the meta device: sizes without memory."""
+"""Builds the model of an experiment; on the meta device sizes without memory."""
 
 import copy
 import dataclasses
@@ -87,8 +87,14 @@ def input_size(config: Mapping[str, Any]) -> int:
     return frontend.get("channels") or frontend.get("n_mels") or 80
 
 
-def model_size(config: Mapping[str, Any]) -> Size:
-    """Build the model and count its parameters; imports torch and ESPnet.
+def build_model(config: Mapping[str, Any], device: str = "cpu"):
+    """The model behind the features, and the names of options that were left out.
+
+    Imports torch and ESPnet, which have to be imported outside of the device.
+
+    Args:
+        config: Of a training.
+        device: Where its tensors are made; ``meta``: without memory.
 
     Raises:
         OptionError: A class or an option does not exist or has a wrong value.
@@ -99,9 +105,8 @@ def model_size(config: Mapping[str, Any]) -> Size:
         from espnet_ext.tasks.asr import TransducerTask
 
     kept, left_out = buildable(config)
-    defaults = TransducerTask.get_parser().parse_args(["--output_dir", "unused"])
+    args = TransducerTask.get_parser().parse_args(["--output_dir", "unused"])
     tokens = ["<blank>", *(f"label{i}" for i in range(1, LABELS)), "<sos/eos>"]
-    args = copy.copy(defaults)
     settings = {
         **kept,
         **{"frontend": None, "specaug": None, "normalize": None},
@@ -110,12 +115,21 @@ def model_size(config: Mapping[str, Any]) -> Size:
     for key, value in settings.items():
         setattr(args, key, value)
     try:
-        with torch.device("meta"):
-            model = TransducerTask.build_model(args)
+        with torch.device(device):
+            return TransducerTask.build_model(args), left_out
     except (TypeError, KeyError, AssertionError, RuntimeError) as error:
         raise OptionError(
             f"the model cannot be built: {type(error).__name__}: {error}"
         ) from error
+
+
+def model_size(config: Mapping[str, Any]) -> Size:
+    """Build the model without memory and count its parameters.
+
+    Raises:
+        OptionError: See ``build_model``.
+    """
+    model, left_out = build_model(config, "meta")
     by_part: Dict[str, int] = {}
     for name, parameter in model.named_parameters():
         part = name.split(".")[0]

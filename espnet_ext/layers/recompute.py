@@ -50,34 +50,24 @@ class _Recipe(NamedTuple):
         return self.function(*args, **kwargs)
 
 
-class _Sigmoid(torch.autograd.Function):
-    """The sigmoid function; keeps its input, where torch keeps its output."""
+class _FromInput(torch.autograd.Function):
+    """An elementwise function that keeps its input, where torch keeps its output.
+
+    ``gradient`` is of the gradient behind it and of the output.
+    """
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx, x, function, gradient):
         ctx.save_for_backward(x)
-        return torch.sigmoid(x)
+        ctx.functions = function, gradient
+        return function(x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         (x,) = ctx.saved_tensors
-        return torch.ops.aten.sigmoid_backward(grad, torch.sigmoid(x))
-
-
-class _Relu(torch.autograd.Function):
-    """The rectifier; keeps its input, where torch keeps its output."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.relu(x)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        (x,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(grad, torch.relu(x), 0)
+        function, gradient = ctx.functions
+        return gradient(grad, function(x)), None, None
 
 
 def _masked(x: torch.Tensor, keep: torch.Tensor, rate: float) -> torch.Tensor:
@@ -215,20 +205,17 @@ def _replacement(func: Callable, args: Tuple, kwargs: Dict) -> Optional[torch.Te
     return _REPLACED[func](*args, **kwargs)
 
 
-def _sigmoid_replaced(input, *, out=None):
-    if out is not None or not input.requires_grad:
-        return None
-    result = _Sigmoid.apply(input)
-    _remember(result, torch.sigmoid, (input,), {})
-    return result
+def _from_input(function: Callable, gradient: Callable) -> Callable:
+    """The replacement of an elementwise function, see _FromInput."""
 
+    def replaced(input, inplace=False, *, out=None):
+        if inplace or out is not None or not input.requires_grad:
+            return None
+        result = _FromInput.apply(input, function, gradient)
+        _remember(result, function, (input,), {})
+        return result
 
-def _relu_replaced(input, inplace=False):
-    if inplace or not input.requires_grad:
-        return None
-    result = _Relu.apply(input)
-    _remember(result, torch.relu, (input,), {})
-    return result
+    return replaced
 
 
 def _dropout_replaced(input, p=0.5, training=True, inplace=False):
@@ -238,11 +225,12 @@ def _dropout_replaced(input, p=0.5, training=True, inplace=False):
     return _dropout(input, p)
 
 
+_sigmoid = _from_input(torch.sigmoid, torch.ops.aten.sigmoid_backward)
+_relu = _from_input(
+    torch.relu, lambda grad, out: torch.ops.aten.threshold_backward(grad, out, 0)
+)
 _REPLACED: Dict[Callable, Callable[..., Optional[torch.Tensor]]] = {
-    torch.sigmoid: _sigmoid_replaced,
-    torch.Tensor.sigmoid: _sigmoid_replaced,
-    F.relu: _relu_replaced,
-    torch.relu: _relu_replaced,
-    torch.Tensor.relu: _relu_replaced,
+    **dict.fromkeys((torch.sigmoid, torch.Tensor.sigmoid), _sigmoid),
+    **dict.fromkeys((F.relu, torch.relu, torch.Tensor.relu), _relu),
     F.dropout: _dropout_replaced,
 }

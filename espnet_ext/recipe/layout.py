@@ -36,9 +36,9 @@ COMBINED = {
     "train_and_prompts": ("train", "prompts_train"),
     "dev_and_prompts": ("dev", "prompts_dev"),
 }
-# keeps the results of corpora apart that one call after the other may use
 # the corpora in a training set by the beginnings of utterance ids, for corpus_mvn
 CORPORA_IN = {"embedded+prompts": "switchboard= prompts=allison-"}
+# keeps the results of corpora apart that one call after the other may use
 CORPUS_TAGS = {"prompts": "prompts", "embedded+prompts": "embedded_prompts"}
 
 
