@@ -204,7 +204,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, required=True, help="results go here")
     parser.add_argument("--threads", default="1 2", help="numbers of CPU threads")
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each")
-    parser.add_argument("--audio", type=Path, help="folder of .flac files to decode")
+    parser.add_argument("--audio", type=Path, help="folder of .wav or .flac files")
     parser.add_argument("--only", choices=("all", "whole"), default="all")
     parser.add_argument("--quick", action="store_true", help="without the slow peers")
     return parser

@@ -174,14 +174,15 @@ def whole_model(config: str, vocabulary: int = 500):
 
 
 def read_audio(folder: Path) -> List[torch.Tensor]:
-    """All .flac files below a folder, each [1, samples], longest last.
+    """All .wav and .flac files below a folder, each [1, samples], longest last.
 
     Raises:
         MissingInputError: There are none.
     """
-    files = sorted(Path(folder).rglob("*.flac"))
+    kinds = (".wav", ".flac")
+    files = sorted(f for f in Path(folder).rglob("*") if f.suffix in kinds)
     if not files:
-        raise MissingInputError("no .flac files", where=folder)
+        raise MissingInputError("no .wav or .flac files", where=folder)
     audio = [soundfile.read(file, dtype="float32")[0] for file in files]
     return [torch.from_numpy(x)[None] for x in sorted(audio, key=len)]
 

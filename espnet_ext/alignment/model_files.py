@@ -118,6 +118,7 @@ def describe(
     topology: Optional[str] = None,
     prior_scale: float = 0.0,
     shift_s: Optional[float] = None,
+    dtype: str = "float32",
 ) -> AlignmentInfo:
     """The info of alignments with this model; frame shift and look-ahead are measured.
 
@@ -128,6 +129,7 @@ def describe(
         topology: None for the one of the output.
         prior_scale: For the record.
         shift_s: Frame shift where the input are features of unknown rate.
+        dtype: Type to compute the encoder in.
 
     Raises:
         OptionError: No frame shift was given and the model takes features.
@@ -160,6 +162,7 @@ def describe(
         prior_scale=prior_scale,
         model=str(weights),
         units=units_of(getattr(config, "token_type", None), tokens),
+        dtype=dtype,
     )
 
 

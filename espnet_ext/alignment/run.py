@@ -22,10 +22,11 @@ from espnet_ext.alignment.batches import Load, Utterance, batches, collate
 from espnet_ext.alignment.outputs import Output
 from espnet_ext.alignment.prior import PriorSum
 from espnet_ext.alignment.store import Aligned, AlignmentInfo, AlignmentSet
-from espnet_ext.errors import UserError
+from espnet_ext.errors import OptionError, UserError
 from espnet_ext.layers.corpus_mvn import utterances_are
 
 BATCH_SAMPLES = 640_000  # 80 s of telephone speech
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SoftSink = Callable[[str, Soft], None]
 Seconds = Dict[str, float]  # by part of the work
 READING, ENCODER, LATTICE, WRITING = "reading", "encoder", "lattice", "writing"
@@ -40,12 +41,27 @@ def spent(seconds: Optional[Seconds], part: str) -> Iterator[None]:
         seconds[part] = seconds.get(part, 0.0) + time.perf_counter() - start
 
 
+def check_dtype(name: str) -> torch.dtype:
+    """The type of this name.
+
+    Raises:
+        OptionError: An encoder is not computed in it.
+    """
+    if name not in DTYPES:
+        raise OptionError(
+            f"{name!r} is no type that an encoder is computed in",
+            where="--dtype",
+            expected=", ".join(DTYPES),
+        )
+    return DTYPES[name]
+
+
 class Aligner(NamedTuple):
     """What aligns: an output of a model, and how.
 
     Attributes:
         output: Of ``outputs.py``; its model is in evaluation mode.
-        info: How the alignments are made; its topology and method count.
+        info: How the alignments are made; its topology, method and dtype count.
         log_prior_C: Scaled log prior, or None.
         device: Where to compute.
         seconds: Gets what was spent on reading, encoder and lattice.
@@ -64,10 +80,11 @@ class Aligner(NamedTuple):
         """Alignments of a batch; None where there is none."""
         batch = collate(utterances)
         spending = spent(self.seconds, ENCODER)
-        with utterances_are(self.output.model, batch.ids), spending:
+        with utterances_are(self.output.model, batch.ids), spending, self._computing():
             frames, lengths_B = self.output.frames(
                 batch.speech.to(self.device), batch.speech_lengths.to(self.device)
             )
+            frames = frames.float()
         labels_BL = batch.text.clamp(min=0).to(self.device)
         label_lens_B = batch.text_lengths.to(self.device)
         lengths_B = lengths_B.to(self.device)
@@ -85,6 +102,14 @@ class Aligner(NamedTuple):
             if soft is not None and posteriors is not None:
                 soft(key, posteriors)
         return result.aligned
+
+    def _computing(self) -> torch.autocast:
+        """The encoder's matrix products, convolutions and LSTMs in the chosen type; its
+        features, its softmaxes and norms, and the lattice stay in float32.
+        """
+        chosen = check_dtype(self.info.dtype)
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, chosen, enabled=chosen != torch.float32)
 
 
 def align_all(

@@ -37,6 +37,7 @@ class AlignmentInfo:
         prior_scale: Factor of the log prior that was subtracted; 0 for none.
         model: File of the weights.
         units: How tokens make words, see ``words.py``.
+        dtype: Type that the encoder was computed in, see ``run.py``.
     """
 
     topology: str
@@ -49,6 +50,7 @@ class AlignmentInfo:
     prior_scale: float = 0.0
     model: str = ""
     units: str = "pieces"
+    dtype: str = "float32"
 
     @property
     def rules(self) -> Topology:

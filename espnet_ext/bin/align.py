@@ -35,6 +35,11 @@ def get_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--frame_shift", type=float, help="seconds, where the model takes features"
     )
+    run.add_argument(
+        "--dtype",
+        default="float32",
+        help="bfloat16 computes the encoder in less time, and a little less exactly",
+    )
     run.add_argument("--posteriors", action="store_true", help="write them too")
     run.add_argument("--formats", default="", help="of export, blank-separated")
     prior = verbs.add_parser("prior", help="average a CTC output over a data set")
@@ -129,16 +134,24 @@ def run(args) -> None:
     from espnet_ext.alignment.model_files import describe
     from espnet_ext.alignment.posteriors import SoftMatrices
     from espnet_ext.alignment.prior import load_log_prior
-    from espnet_ext.alignment.run import WRITING, Aligner, Seconds, align_all, spent
+    from espnet_ext.alignment.run import (
+        WRITING,
+        Aligner,
+        Seconds,
+        align_all,
+        check_dtype,
+        spent,
+    )
     from espnet_ext.alignment.store import FILE, write_set
 
     check_formats(args.formats.split())
+    check_dtype(args.dtype)
     seconds: Seconds = {}
     loaded, ids, load, options = _open(args)
     scale = args.prior_scale if args.prior else 0.0
     info = describe(
         *(loaded, args.asr_model_file, args.method, args.topology, scale),
-        args.frame_shift,
+        *(args.frame_shift, args.dtype),
     )
     prior = load_log_prior(args.prior, loaded.output, scale)
     prior = prior if prior is None else prior.to(args.device)
@@ -164,7 +177,7 @@ def summary(made) -> str:
     count = len(made.aligned) + len(made.failed)
     lines = [
         f"{len(made.aligned)} of {count} utterances aligned: {info.method}, "
-        f"{info.output}, {info.topology}",
+        f"{info.output}, {info.topology}, {info.dtype}",
         f"frame shift {1000 * info.frame_shift_s:.6g} ms, look-ahead {ahead}",
     ]
     for key, reason in list(made.failed.items())[:SHOWN_FAILURES]:

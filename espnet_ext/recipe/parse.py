@@ -66,15 +66,7 @@ def _convert(name: str, value: str) -> Any:
     kind = FIELDS[name].type
     if name == "stage" and value in NAMED_STAGES:
         return NAMED_STAGES[value]
-    choices = FIELDS[name].metadata["choices"]
-    if choices and value not in choices:
-        close = nearest(value, choices)
-        raise OptionError(
-            f"{value!r} is not a value of this option",
-            where=f"--{name}",
-            expected=f"one of {', '.join(choices)}",
-            next_step=f"--{name} {close}" if close else SEE_HELP,
-        )
+    check_choice(name, value, f"--{name}")
     if kind is bool:
         if value.lower() not in ("true", "false"):
             raise OptionError(f"{value!r} is neither true nor false", where=f"--{name}")
@@ -87,6 +79,23 @@ def _convert(name: str, value: str) -> Any:
             where=f"--{name}",
             expected={int: "a whole number", float: "a number"}[kind],
         ) from None
+
+
+def check_choice(name: str, value: Any, where: object) -> None:
+    """Refuse a value that is none of an option's choices, wherever it was given.
+
+    Raises:
+        OptionError: It is none of them.
+    """
+    choices = FIELDS[name].metadata["choices"]
+    if choices and value not in choices:
+        close = nearest(value, choices)
+        raise OptionError(
+            f"{value!r} is not a value of --{name}",
+            where=where,
+            expected=f"one of {', '.join(choices)}",
+            next_step=f"did you mean {close}?" if close else SEE_HELP,
+        )
 
 
 def check(options: RecipeOptions) -> None:

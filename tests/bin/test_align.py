@@ -55,8 +55,10 @@ def test_alignments_are_made_exported_read_back_and_compared(
     command = arguments(experiment, "prior", "--output", "ctc", "--file", prior)
     assert main(command) == 0
     command = arguments(experiment, "run", "--output", "ctc", "--output_dir", two)
-    assert main([*command, "--prior", str(prior), "--prior_scale", "0.5"]) == 0
+    command += ["--prior", str(prior), "--prior_scale", "0.5", "--dtype", "bfloat16"]
+    assert main(command) == 0
     assert "u2" in read_set(two).aligned and read_set(two).info.prior_scale == 0.5
+    assert read_set(two).info.dtype == "bfloat16"
     page = tmp_path / "page"
     assert main(["compare", str(one), str(two), "--output_dir", str(page)]) == 0
     assert (page / "index.html").exists()

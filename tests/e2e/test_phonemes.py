@@ -102,7 +102,7 @@ def test_the_packed_model_carries_its_lexicon(recipe):
         "text, tokens, _, hypothesis = model(soundfile.read(sys.argv[2])[0])[0]\n"
         "print(text == ' '.join(hypothesis.words), model.asr_train_args.lexicon)\n"
     )
-    audio = next((recipe / "dump/raw/audio/rt03s").rglob("*.flac"))
+    audio = next((recipe / "dump/raw/audio/rt03s").rglob("*.wav"))
     moved = archive.rename(recipe / "packed.zip")
     done = subprocess.run(
         [sys.executable, "-c", program, moved.name, str(audio)],

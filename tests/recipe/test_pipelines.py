@@ -172,6 +172,8 @@ def test_an_unknown_pipeline_is_answered_with_the_nearest():
         ("  align: {align: first}\n", "", "put a stage that makes alignments"),
         ("alignment: align", "alignment: given", "--alignment_dir DIR"),
         ("{align: first}", "{align: first, init: first}", "unknown key 'init'"),
+        ("{align: first}", "{align: first, method: exct}", "did you mean exact"),
+        ("{align: first}", "{align: first, dtype: half}", "float32, bfloat16"),
         ("alignment: align", "alignmnt: align", "did you mean 'alignment'"),
         ("{model:", "{a: 1, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1, h: 1, i: 1, model:",
          "sets 11 values"),

@@ -28,7 +28,7 @@ class PipelineStage:
         align: Stage whose model aligns; empty: this stage trains.
         weights: File of the weights that decode or align; empty: the best ones.
         inference_config: Decoding configuration; empty: that of the options.
-        method, output, topology, prior_scale: As ``--align_method`` and so on.
+        method, output, topology, dtype, prior_scale: As ``--align_method`` and so on.
     """
 
     name: str
@@ -46,6 +46,7 @@ class PipelineStage:
     method: str = ""
     output: str = ""
     topology: str = ""
+    dtype: str = ""
     prior_scale: float = 0.0
 
     @property

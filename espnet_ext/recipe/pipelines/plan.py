@@ -14,6 +14,7 @@ from espnet_ext.recipe.experiment import with_experiment
 from espnet_ext.recipe.layout import Layout
 from espnet_ext.recipe.log import StageLog
 from espnet_ext.recipe.options import RecipeOptions
+from espnet_ext.recipe.parse import check_choice
 from espnet_ext.recipe.pipelines.definition import GIVEN, Pipeline, PipelineStage
 from espnet_ext.recipe.stages.align import align_dir
 from espnet_ext.recipe.stages.statistics import FEATURE_KEYS
@@ -121,9 +122,12 @@ def _alignment(stage: PipelineStage, before: Mapping[str, Planned]) -> Planned:
     changed: Dict[str, Any] = {"align_sets": ""}
     if stage.weights:
         changed["inference_asr_model"] = stage.weights
-    for key in ("method", "output", "topology", "prior_scale"):
-        if getattr(stage, key):
-            changed[f"align_{key}"] = getattr(stage, key)
+    for key in ("method", "output", "topology", "dtype", "prior_scale"):
+        value = getattr(stage, key)
+        if value:
+            # now, and not when a training of days is over
+            check_choice(f"align_{key}", value, stage.where)
+            changed[f"align_{key}"] = value
     if "kaldi" not in options.align_formats.split():  # training reads it
         changed["align_formats"] = f"kaldi {options.align_formats}".strip()
     own = dataclasses.replace(options, **changed)

@@ -38,7 +38,9 @@ TRAIN_KEYS = (
     *("config", "set", "alignment", "init", "part", "exclude", "init_weights"),
     *("weights", "inference_config"),
 )
-ALIGN_KEYS = ("align", "weights", "method", "output", "topology", "prior_scale")
+ALIGN_KEYS = (
+    *("align", "weights", "method", "output", "topology", "dtype", "prior_scale"),
+)
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 

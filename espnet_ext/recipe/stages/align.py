@@ -23,7 +23,11 @@ from espnet_ext.recipe.state import Due, Unit
 
 COMMAND = "espnet_ext.bin.align"
 FILE, FAILED, SHARDS, PRIOR = "alignment.npz", "failed", "shards", "prior.npz"
-SETTINGS = ("align_method", "align_output", "align_topology", "align_prior_scale")
+SETTINGS = (
+    *("align_method", "align_output", "align_topology", "align_prior_scale"),
+    "align_dtype",
+)
+FLOAT32 = "float32"
 
 
 def align_name(context: Context) -> str:
@@ -33,6 +37,7 @@ def align_name(context: Context) -> str:
     parts += [options.align_topology] if options.align_topology else []
     if options.align_prior_scale:
         parts.append(f"prior{options.align_prior_scale:g}")
+    parts += [options.align_dtype] if options.align_dtype != FLOAT32 else []
     return "_".join([*parts, Path(options.inference_asr_model).stem])
 
 
@@ -148,7 +153,7 @@ def _align_set(context: Context, target: Path, prior) -> str:
             continue  # finished before an interruption
         write_keys(key_file, keys)
         given = ["--key_file", key_file, "--output_dir", shard]
-        given += ["--method", options.align_method]
+        given += ["--method", options.align_method, "--dtype", options.align_dtype]
         if options.align_topology:
             given += ["--topology", options.align_topology]
         if prior is not None:

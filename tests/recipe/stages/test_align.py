@@ -29,6 +29,7 @@ def test_alignments_made_in_different_ways_have_folders_of_their_own():
         ("--align_method", "sum_alpha"),
         ("--align_output", "aux:4"),
         ("--align_topology", "rnnt"),
+        ("--align_dtype", "bfloat16"),
         ("--align_output", "ctc", "--align_prior_scale", "0.5"),
         ("--inference_asr_model", "3epoch.pth"),
     ]
