@@ -2,11 +2,12 @@
 
     python benchmarks/align.py --json FILE [--exp EXP --data_dir DIR]
 
-With ``--exp`` (a trained experiment of a recipe) and ``--data_dir`` (its training
-set, as dumped) the real thing, see ``align_trained.py``; then, and without them only,
-made-up speech of the demo's lengths through the demo's model (conf/train_demo.yaml,
-random weights): one training pass with all its losses, in the demo's batches, and
-alignments of the same utterances. ``torchaudio.functional.forced_align`` gets the CTC
+The real thing with the demo, if it has been trained (``make demo``), or with ``--exp``
+(a trained experiment of a recipe) and ``--data_dir`` (its training set, as dumped), see
+``align_trained.py``; then, and where nothing is trained only, made-up speech of the
+demo's lengths through the demo's model (conf/train_demo.yaml, random weights): one
+training pass with all its losses, in the demo's batches, and alignments of the same
+utterances. ``torchaudio.functional.forced_align`` gets the CTC
 log-probabilities that our CTC alignment starts from. Memory is the growth of a fresh
 process, without the output layer itself.
 """
@@ -27,6 +28,8 @@ from espnet_ext.analysis.provenance import environment, hardware  # noqa: E402
 from espnet_ext.errors import run_main  # noqa: E402
 from espnet_ext.files import atomic_write  # noqa: E402
 
+DEMO = REPOSITORY / "egs2" / "swbd_repro"
+EXPERIMENT = Path("exp") / "asr_train_demo_raw_en_bpe150_sp"
 RATE, VOCABULARY = 8000, 150
 TRAIN_SAMPLES = 80_000  # of a batch, as train_demo.yaml has it
 LABELS_PER_S = 5.0
@@ -264,6 +267,8 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
         return 0
     if (args.exp is None) != (args.data_dir is None):
         parser.error("--exp and --data_dir belong together")
+    if args.exp is None and (DEMO / EXPERIMENT / "config.yaml").is_file():
+        args.exp, args.data_dir = DEMO / EXPERIMENT, DEMO / "dump" / "raw" / "train_sp"
     import torch
 
     torch.set_flush_denormal(True)

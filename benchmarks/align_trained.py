@@ -19,7 +19,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 if str(REPOSITORY) not in sys.path:
@@ -30,7 +30,16 @@ from espnet_ext.files import atomic_write  # noqa: E402
 WEIGHTS = "valid.loss.ave.pth"
 NOT_OPTIONS = ("required", "version", "distributed")  # of a stored configuration
 SOME = 10  # every tenth utterance, for the sizes of batches
-CASES = (("transducer", "exact"), ("transducer", "sum_alpha"), ("ctc", "exact"))
+CASES = (
+    ("transducer", "exact", "float32"),
+    ("transducer", "exact", "bfloat16"),
+    ("transducer", "sum_alpha", "float32"),
+    ("ctc", "exact", "float32"),
+    ("ctc", "exact", "bfloat16"),
+)
+
+
+Paths = Dict[str, Any]  # symbols of each utterance
 
 
 class Trained(NamedTuple):
@@ -58,6 +67,7 @@ class Task(NamedTuple):
 
     output: str
     method: str
+    dtype: str
     first: int
     step: int
     batch_samples: int
@@ -140,8 +150,8 @@ def _load(trained: Trained, output: str):
     return _state["loaded"][output]
 
 
-def align_share(task: Task) -> Dict[str, float]:
-    """Seconds by part, samples, and peak memory of one job."""
+def align_share(task: Task) -> Tuple[Dict[str, float], Paths]:
+    """Seconds by part, samples, and peak memory of one job; and its alignments."""
     from benchmarks.align import status_kb
     from espnet_ext.alignment.exchange import export
     from espnet_ext.alignment.model_files import describe
@@ -150,7 +160,7 @@ def align_share(task: Task) -> Dict[str, float]:
 
     trained = _state["trained"]
     loaded, ids, load = _load(trained, task.output)
-    info = describe(loaded, trained.exp / WEIGHTS, task.method)
+    info = describe(loaded, trained.exp / WEIGHTS, task.method, dtype=task.dtype)
     seconds: Dict[str, float] = {}
     samples = 0
 
@@ -172,7 +182,7 @@ def align_share(task: Task) -> Dict[str, float]:
         total = time.perf_counter() - start
         with spent(seconds, "export as kaldi and ctm"):
             export(made, Path(folder), ["kaldi", "ctm"])
-    return {
+    row = {
         "seconds": total,
         **{f"seconds_{part}": value for part, value in seconds.items()},
         "utterances": len(shard),
@@ -180,16 +190,28 @@ def align_share(task: Task) -> Dict[str, float]:
         "samples": samples,
         "peak_mb": status_kb("VmHWM") / 1024,
     }
+    return row, {key: entry.symbols for key, entry in made.aligned.items()}
 
 
-def aligned(pool, jobs: int, task: Task) -> Dict[str, float]:
-    """One row: times of the slowest job, sums of the rest."""
+def agreement(paths: Paths, reference: Paths) -> Dict[str, float]:
+    """Shares of frames with the same symbol, and of utterances with the same path."""
+    same = [paths[key] == reference[key] for key in reference if key in paths]
+    return {
+        "same_frames": sum(int(x.sum()) for x in same) / sum(len(x) for x in same),
+        "same_paths": sum(bool(x.all()) for x in same) / len(reference),
+    }
+
+
+def aligned(pool, jobs: int, task: Task) -> Tuple[Dict[str, float], Paths]:
+    """One row: times of the slowest job, sums of the rest; and all alignments."""
     step = task.step * jobs
     tasks = [task._replace(first=n * task.step, step=step) for n in range(jobs)]
-    done: List[Dict[str, float]] = list(pool.map(align_share, tasks))
+    results = list(pool.map(align_share, tasks))
+    done = [row for row, _ in results]
     slowest = max(done, key=lambda row: row["seconds"])
     totals = ("utterances", "failed", "samples")
-    return {**slowest, **{key: sum(row[key] for row in done) for key in totals}}
+    paths = {key: path for _, part in results for key, path in part.items()}
+    return {**slowest, **{key: sum(row[key] for row in done) for key in totals}}, paths
 
 
 def measure_trained(
@@ -208,18 +230,20 @@ def measure_trained(
     begin = trained, context.Barrier(threads)
     with ProcessPoolExecutor(threads, context, _begin, begin) as pool:
 
-        def add(what: str, task: Task, times: int) -> Dict[str, Any]:
+        def add(what: str, task: Task, times: int) -> Tuple[Dict[str, Any], Paths]:
             runs = [aligned(pool, threads, task) for _ in range(times)]
-            best = min(runs, key=lambda row: row["seconds"])
+            best, paths = min(runs, key=lambda run: run[0]["seconds"])
             rows.append({"what": f"real set: {what}", **best})
-            return rows[-1]
+            return rows[-1], paths
 
         aligned(pool, threads, Task(*CASES[0], 0, SOME, BATCH_SAMPLES))  # warms up
         for size in sizes:
             task = Task(*CASES[0], 0, SOME, size)
             add(f"a tenth, {size} samples a batch", task, repeats)
-        for output, method in CASES:
-            task = Task(output, method, 0, 1, BATCH_SAMPLES)
-            row = add(f"{output}, {method}", task, 1)
+        exact: Dict[str, Paths] = {}  # in float32
+        for case in CASES:
+            task = Task(*case, 0, 1, BATCH_SAMPLES)
+            row, paths = add(", ".join(case), task, 1)
+            row.update(agreement(paths, exact.setdefault(task.output, paths)))
             row["faster"] = training["seconds"] / row["seconds"]
     return rows

@@ -4,8 +4,9 @@
     python ../../benchmarks/alignment_error.py --json FILE
 
 The validation calls are aligned with the trained model: transducer and CTC, each by the
-best path, by the original's back-trace and by posteriors, and CTC with a softmax prior.
-The reference are the times that the synthesiser reports.
+best path (also with the encoder in bfloat16), by the original's back-trace and by
+posteriors, and CTC with a softmax prior. The reference are the times that the
+synthesiser reports.
 """
 
 import argparse
@@ -35,6 +36,8 @@ def cases(prior: Path) -> List[tuple]:
         for method in ("exact", "sum_alpha", "posterior"):
             words = ["--output", output, "--method", method]
             made.append((f"{output}_{method}", words))
+        words = ["--output", output, "--dtype", "bfloat16"]
+        made.append((f"{output}_exact_bfloat16", words))
     for scale in PRIOR_SCALES:
         words = ["--output", "ctc", "--prior", str(prior), "--prior_scale", str(scale)]
         made.append((f"ctc_exact_prior{scale:g}", words))

@@ -1,8 +1,9 @@
 """The benchmark of alignment reads the trainer's own log."""
 
+import numpy as np
 import pytest
 
-from benchmarks.align_trained import read_log
+from benchmarks.align_trained import agreement, read_log
 
 SAMPLER = (
     "(abs_task:1) INFO: [train] Batch sampler: NumElementsBatchSampler(N-batch=2347, "
@@ -27,3 +28,11 @@ def test_the_time_of_a_part_of_the_batches_is_scaled_to_all(text, seconds):
     assert found["seconds"] == pytest.approx(seconds * 2347 / 340)
     assert found["measured_batches"] == 340 and found["batches"] == 2347
     assert read_log(SAMPLER + RESULT.format(text), None)["seconds"] == seconds
+
+
+def test_the_paths_of_another_type_are_counted_by_frame_and_by_utterance():
+    exact = {"a": np.array([0, 3, 0, 4]), "b": np.array([0, 2])}
+    rounded = {"a": np.array([3, 0, 0, 4]), "b": np.array([0, 2])}
+    assert agreement(exact, exact) == {"same_frames": 1.0, "same_paths": 1.0}
+    shares = agreement(rounded, exact)
+    assert shares == {"same_frames": pytest.approx(4 / 6), "same_paths": 0.5}
