@@ -10,6 +10,10 @@ SHELL := /bin/bash
 PYTHON_HERE := PATH="$$PWD/.venv/bin:$$PATH" .venv/bin/python
 export PYTHONUTF8 := 1
 
+# A file's tests stay together, since they share what it makes. TEST_JOBS=0: one by one.
+TEST_JOBS ?= 2
+PYTEST := $(PYTHON_HERE) -m pytest -n $(TEST_JOBS) --dist loadfile
+
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[a-z ]* ## /  make \1\t/p' Makefile | expand -t 20
 
@@ -18,15 +22,15 @@ demo:  ## data, training, decoding, scoring and report (DEMO_ARGS="run.sh option
 
 test:  ## the unit tests (TEST_ARGS="pytest options")
 	@scripts/bootstrap.sh test
-	@$(PYTHON_HERE) -m pytest -m "not slow and not e2e" $(TEST_ARGS)
+	@$(PYTEST) -m "not slow and not e2e" $(TEST_ARGS)
 
 test-long:  ## the slow tests and the whole pipeline
 	@scripts/bootstrap.sh test
-	@$(PYTHON_HERE) -m pytest -m "slow or e2e" $(TEST_ARGS)
+	@$(PYTEST) -m "slow or e2e" $(TEST_ARGS)
 
 test-all:  ## every test, with the slow ones and the whole pipeline
 	@scripts/bootstrap.sh test
-	@$(PYTHON_HERE) -m pytest $(TEST_ARGS)
+	@$(PYTEST) $(TEST_ARGS)
 
 lint:  ## black, isort, flake8, shellcheck and the house rules
 	@scripts/bootstrap.sh test

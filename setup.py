@@ -41,6 +41,7 @@ CORE = [
 EXTRAS = {
     "test": [
         "pytest",
+        "pytest-xdist",
         "hypothesis",
         "black",
         "flake8",

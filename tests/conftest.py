@@ -13,6 +13,11 @@ from tests.shared import SHARED
 
 SEED = 1
 
+# Of tests that run side by side each keeps to one core: tiny products gain nothing from
+# a second thread, and lose much where it is taken.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Triton's kernels run in its interpreter where there is no GPU to run them on. It has
 # to know before anything imports it, and torch does now and then.
 if not Path("/dev/nvidiactl").exists():
