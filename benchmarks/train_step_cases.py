@@ -149,7 +149,8 @@ def build_transducer(case: str) -> torch.nn.Module:
 
 def build(case: str) -> Tuple[torch.nn.Module, Callable[[], torch.Tensor]]:
     """Model and the forward pass that gives its loss."""
-    from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder, ConvFront
+    from espnet_ext.asr.encoder.conv_blstm import ConvBlstmEncoder
+    from espnet_ext.asr.encoder.conv_front import ConvFront
 
     torch.manual_seed(1)
     if case in TRANSDUCERS:

@@ -10,6 +10,7 @@ import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 
+from espnet_ext.asr.features import normalised_features
 from espnet_ext.asr.ignored_options import without_ignored
 from espnet_ext.asr.loss.aux_ctc import AuxiliaryCtc
 from espnet_ext.asr.loss.node_gradient import LabelSmoothing, growth_fraction
@@ -17,7 +18,6 @@ from espnet_ext.asr.loss.smoothing import SMOOTHED, SmoothingSchedule
 from espnet_ext.asr.reproduction import Reproduction
 from espnet_ext.asr.weight_decay import WeightDecay
 from espnet_ext.asr.weight_decay import options_of as weight_decay_options
-from espnet_ext.errors import AudioError
 from espnet_ext.layers.forward_context import forward_context
 from espnet_ext.layers.init import glorot_uniform_
 
@@ -281,13 +281,7 @@ class EncoderModel(ESPnetASRModel):
         augments = self.specaug is not None and self.training
         if augments and hasattr(self.specaug, "waveforms"):
             speech = self.specaug.waveforms(speech, speech_lengths)
-        features, lengths = self._extract_feats(speech, speech_lengths)
-        if features.size(1) == 0:
-            raise AudioError(
-                f"{int(speech_lengths.max())} samples are too short for one frame"
-            )
-        if self.normalize is not None:
-            features, lengths = self.normalize(features, lengths)
+        features, lengths = normalised_features(self, speech, speech_lengths)
         if augments or (for_loss and getattr(self.specaug, "in_evaluation", False)):
             features, lengths = self.specaug(features, lengths)
         if self.preencoder is not None:

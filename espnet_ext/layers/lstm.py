@@ -11,6 +11,7 @@ from typing import Optional, Sequence, Tuple
 import torch
 import torch.nn.functional as F
 
+from espnet_ext.layers.evaluation import is_evaluated_on_cpu, zero_after_
 from espnet_ext.layers.growing import Axis, GrowingModule, Sizes, fixed
 from espnet_ext.layers.init import uniform_limit
 
@@ -137,6 +138,8 @@ class Blstm(torch.nn.Module):
 
     def forward(self, x_BTF: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """Outputs [B, T, 2H] for inputs [B, T, F] of which lengths [B] are valid."""
+        if is_evaluated_on_cpu(x_BTF) and x_BTF.numel():
+            return self._evaluated(x_BTF, lengths_B)
         y_forward, _ = self.forward_lstm(x_BTF)
         y_backward, _ = self.backward_lstm(reverse_by_length(x_BTF, lengths_B))
         y_backward = reverse_by_length(y_backward, lengths_B)
@@ -144,3 +147,27 @@ class Blstm(torch.nn.Module):
         frames_T = torch.arange(x_BTF.size(1), device=x_BTF.device)
         valid_BT = frames_T < lengths_B.to(x_BTF.device).unsqueeze(1)
         return y.masked_fill(~valid_BT.unsqueeze(2), 0.0)
+
+    def _evaluated(self, x_BTF: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        """The same numbers with frames as the outer dimension in memory, as the kernels
+        have it, and hardly more copies than results.
+        """
+        if torch.is_autocast_enabled("cpu") and x_BTF.dtype == torch.float32:
+            x_BTF = x_BTF.to(torch.get_autocast_dtype("cpu"))  # once for both
+        x_TBF = x_BTF.transpose(0, 1).contiguous()
+        frames, batch = x_TBF.shape[:2]
+        frames_T1, lengths_B = torch.arange(frames).unsqueeze(1), lengths_B.cpu()
+        valid_TB = frames_T1 < lengths_B
+        frames_TB = torch.where(valid_TB, lengths_B - 1 - frames_T1, frames_T1)
+        reversed_N = (frames_TB * batch + torch.arange(batch)).flatten()
+        turned_TBF = x_TBF.flatten(0, 1).index_select(0, reversed_N).view_as(x_TBF)
+        # batch first, as Lstm wants them, but only as views
+        y_forward, _ = self.forward_lstm(x_TBF.transpose(0, 1))
+        y_backward, _ = self.backward_lstm(turned_TBF.transpose(0, 1))
+        units = y_forward.size(2)
+        y_TBH = y_forward.new_empty(frames, batch, 2 * units)
+        y_TBH[..., :units] = y_forward.transpose(0, 1)
+        rows_NH = y_backward.transpose(0, 1).flatten(0, 1)
+        half_NH = y_TBH.flatten(0, 1)[:, units:]
+        torch.index_select(rows_NH, 0, reversed_N, out=half_NH)
+        return zero_after_(y_TBH.transpose(0, 1), lengths_B)

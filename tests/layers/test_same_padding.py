@@ -32,6 +32,8 @@ def test_time_pooling_takes_the_maximum_of_each_same_window(frames, size):
             assert y[b, :, f].tolist() == pooled_by_definition(
                 x[b, :, f].tolist(), size
             )
+    with torch.no_grad():
+        assert torch.equal(max_pool_time(x, size), y)
     assert int(pooled_lengths(torch.tensor(frames), size)) == y.size(1)
 
 

@@ -3,13 +3,14 @@
 Source: reference/models.md (a), (b); i6_experiments exp_fs_base/start.py.
 """
 
-# Dimensions: B batch, T frames, F feature, C channels, H LSTM units per direction
+# Dimensions: B batch, T frames, F feature, D frame, H LSTM units per direction
 import math
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
+from espnet_ext.asr.encoder.conv_front import ConvFront
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.growing import (
     Axis,
@@ -18,88 +19,19 @@ from espnet_ext.layers.growing import (
     set_sizes,
     used_entries,
 )
-from espnet_ext.layers.init import init_conv2d_
 from espnet_ext.layers.lstm import Blstm
-from espnet_ext.layers.same_padding import (
-    max_pool_2d,
-    max_pool_time,
-    pooled_lengths,
-)
+from espnet_ext.layers.same_padding import max_pool_time, pooled_lengths
 from espnet_ext.layers.weight_noise import WeightNoise
 
 GROWTH_COPIES = ("blocks", "halves")
-BLOCK = 1 << 20  # entries of a convolution's output that are computed at once
-ACTIVATIONS = {
-    None: torch.nn.Identity(),
-    "relu": torch.nn.ReLU(),
-    "swish": torch.nn.SiLU(),
-}
 
 
-class ConvFront(torch.nn.Module):
-    """3x3 convolutions over (time, feature), each with max-pooling over the feature.
-
-    In the original there is no activation: the only non-linearity is the pooling. The
-    output is flattened feature-major, then channel.
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        channels: Sequence[int],
-        feature_pooling: Sequence[int],
-        time_pooling: Sequence[int],
-        activation: Optional[str] = None,
-    ):
-        super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"conv_activation {activation!r}: expected one of {list(ACTIVATIONS)}"
-            )
-        self.activation = ACTIVATIONS[activation]
-        if not len(channels) == len(feature_pooling) == len(time_pooling):
-            raise ValueError(
-                f"conv_channels {list(channels)}, conv_feature_pooling "
-                f"{list(feature_pooling)} and conv_time_pooling {list(time_pooling)} "
-                "must have the same length"
-            )
-        self.feature_pooling = list(feature_pooling)
-        self.time_pooling = list(time_pooling)
-        self.convolutions = torch.nn.ModuleList()
-        self.output_size = input_size
-        previous = 1
-        for count, size in zip(channels, feature_pooling):
-            self.convolutions.append(
-                init_conv2d_(torch.nn.Conv2d(previous, count, 3, padding=1))
-            )
-            previous = count
-            self.output_size = -(-self.output_size // size)
-        self.output_size *= previous
-
-    def forward(
-        self, x_BTF: torch.Tensor, lengths_B: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """[B, T, F] to [B, T', F' * C] and lengths; padded frames are not masked."""
-        for time in self.time_pooling:
-            lengths_B = pooled_lengths(lengths_B, time)
-        if torch.is_grad_enabled() or x_BTF.device.type != "cpu":
-            return self._convolved(x_BTF), lengths_B
-        # a few sequences at a time stay in the cache
-        most = max((layer.out_channels for layer in self.convolutions), default=1)
-        rows = max(1, BLOCK // max(x_BTF[0].numel() * most, 1))
-        blocks = [self._convolved(block_BTF) for block_BTF in x_BTF.split(rows)]
-        return torch.cat(blocks), lengths_B
-
-    def _convolved(self, x_BTF: torch.Tensor) -> torch.Tensor:
-        x = x_BTF.unsqueeze(1)
-        if x.device.type == "cpu":
-            # channels innermost: pooling is then vectorised, twice as fast or more
-            x = x.to(memory_format=torch.channels_last)
-        for convolution, feature, time in zip(
-            self.convolutions, self.feature_pooling, self.time_pooling
-        ):
-            x = max_pool_2d(self.activation(convolution(x)), time, feature)
-        return x.permute(0, 2, 3, 1).flatten(2)
+def _normalised(norm: torch.nn.Module, x_BTD: torch.Tensor) -> torch.Tensor:
+    """As ``norm``, which would copy tensors whose outer dimension is T in memory."""
+    x_TBD = x_BTD.transpose(0, 1)
+    if x_BTD.is_contiguous() or not x_TBD.is_contiguous():
+        return norm(x_BTD)
+    return norm(x_TBD).transpose(0, 1)
 
 
 def pooling_of_layers(time_pooling: Sequence[int], num_layers: int) -> List[int]:
@@ -345,14 +277,14 @@ class ConvBlstmEncoder(AbsEncoder):
         x, lengths = self.conv_front(xs_pad, ilens)
         stage = self.stage
         pooling = pooling_of_layers(self.time_pooling, stage.layers)
-        x = self.norms[0](x)
+        x = _normalised(self.norms[0], x)
         for index, (layer, factor) in enumerate(zip(self.layers, pooling)):
             if index > 0:
                 x = self.dropout(x)
             x = layer(x, lengths)
-            x = self.norms[index + 1](max_pool_time(x, factor))
+            x = _normalised(self.norms[index + 1], max_pool_time(x, factor))
             lengths = pooled_lengths(lengths, factor)
-        return self._full_width(x), lengths, None
+        return self._full_width(x).contiguous(), lengths, None
 
     def _full_width(self, x_BTD: torch.Tensor) -> torch.Tensor:
         """Zeros for the features that are not in use."""

@@ -28,7 +28,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 
 from espnet_ext.asr.encoder.conformer_parts import zero_padding
-from espnet_ext.asr.encoder.conv_blstm import ACTIVATIONS, ConvFront
+from espnet_ext.asr.encoder.conv_front import ACTIVATIONS, ConvFront
 from espnet_ext.layers.dropout import FeatureDropout
 from espnet_ext.layers.growing import Axis, fixed
 from espnet_ext.layers.init import init_conv2d_

@@ -18,6 +18,7 @@ from espnet_ext.asr.joint.window_attention import WindowAttention
 from espnet_ext.asr.loss import FusedJointLoss, GradientOptions
 from espnet_ext.asr.loss.node_gradient import EMISSIONS
 from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.evaluation import is_evaluated_on_cpu, product
 from espnet_ext.layers.init import glorot_uniform_, init_linear_
 
 READOUT_MATRICES = ("separate", "single")
@@ -165,10 +166,15 @@ class MaxoutReadout(torch.nn.Module):
     ) -> torch.Tensor:
         """Everything that depends on the encoder alone: [B, T, R], bias included."""
         frames_BTD = frames_BTD[..., : self.frame_size]
+        weight, _ = self.readout_weights()
+        if is_evaluated_on_cpu(frames_BTD) and not self.training:
+            if self.attention is None:
+                return product(frames_BTD, weight).add_(self.readout_bias)
+            given = frames_BTD, lengths_B, weight, self.frame_size
+            return self.attention.projected(*given).add_(self.readout_bias)
         if self.attention is not None:
             context = self.attention(frames_BTD, lengths_B, self.frame_size)
             frames_BTD = torch.cat([frames_BTD, context], dim=2)
-        weight, _ = self.readout_weights()
         return F.linear(self.am_dropout(frames_BTD), weight) + self.readout_bias
 
     def project_prediction(self, prediction: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from espnet_ext.layers.dropout import FeatureDropout
+from espnet_ext.layers.evaluation import product, zero_after_
 from espnet_ext.layers.init import init_linear_
 
 SCALES = ("window_size", "key_size")
@@ -95,10 +96,7 @@ class WindowAttention(torch.nn.Module):
             lengths_B: Valid frames.
             size: Features in use while the encoder grows; None for all.
         """
-        weights = {"key": self.key.weight, "query": self.query.weight}
-        if size is not None:
-            for name, columns in self.used_columns(size).items():
-                weights[name] = weights[name][:, columns.to(frames_BTD.device)]
+        weights = self._used_weights(size)
         keys = F.linear(self.key_dropout(frames_BTD), weights["key"], self.key.bias)
         values = frames_BTD
         if self.padding == "zero" and lengths_B is not None:
@@ -107,11 +105,58 @@ class WindowAttention(torch.nn.Module):
             keys = keys.masked_fill(padded_BT.unsqueeze(2), 0.0)
             values = values.masked_fill(padded_BT.unsqueeze(2), 0.0)
         queries = F.linear(frames_BTD, weights["query"])
+        return self._average(queries, keys, values)
+
+    def _used_weights(self, size: Optional[int]) -> Dict[str, torch.Tensor]:
+        weights = {"key": self.key.weight, "query": self.query.weight}
+        if size is not None:
+            for name, columns in self.used_columns(size).items():
+                weight = weights[name]
+                weights[name] = weight[:, columns.to(weight.device)]
+        return weights
+
+    def _average(
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        start: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
+        """Attended values, all [B, T, ..]; added to ``start``, if given."""
         energies = [(queries * key).sum(2) for key in self._shifted(keys)]
         energies_BTW = torch.stack(energies, dim=2) * self.energy_factor
         weights_BTW = energies_BTW.softmax(dim=2)
         weights_BTW = F.dropout(weights_BTW, self.weight_dropout, self.training)
-        context = torch.zeros_like(values)
+        context = torch.zeros_like(values) if start is None else start
         for w, value in enumerate(self._shifted(values)):
             context = torch.addcmul(context, value, weights_BTW[..., w : w + 1])
         return context
+
+    def projected(
+        self,
+        frames_BTD: torch.Tensor,
+        lengths_B: Optional[torch.Tensor],
+        weight_RD: torch.Tensor,
+        size: Optional[int] = None,
+    ) -> torch.Tensor:
+        """weight [frames, context], [B, T, R], in evaluation: no gradient, no dropout.
+
+        One product gives keys, queries and both halves of the projection; then the
+        projected frames are averaged instead of the frames.
+
+        Args:
+            frames_BTD: As for ``forward``.
+            lengths_B: As for ``forward``.
+            weight_RD: [R, 2 D].
+            size: As for ``forward``.
+        """
+        used = self._used_weights(size)
+        weights = [used["key"], used["query"], *weight_RD.chunk(2, dim=1)]
+        y = product(frames_BTD, torch.cat(weights))
+        keys, queries, own, values = y.split([len(weight) for weight in weights], 2)
+        if self.key.bias is not None:
+            keys += self.key.bias
+        if self.padding == "zero" and lengths_B is not None:
+            zero_after_(keys, lengths_B)
+            zero_after_(values, lengths_B)
+        return self._average(queries, keys, values, own)

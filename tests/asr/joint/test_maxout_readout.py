@@ -51,6 +51,37 @@ def test_the_step_of_a_search_is_the_same_function(column, frames_in_use):
         torch.testing.assert_close(step(am, step.project(prediction)), expected)
 
 
+@pytest.mark.parametrize("attention", [{"key_size": 3}, None])
+@pytest.mark.parametrize("frames_in_use", [None, 2])
+def test_projected_frames_are_the_same_with_and_without_a_gradient(
+    attention, frames_in_use
+):
+    """Bounds: the order of additions; a rounding step of bfloat16 under autocast."""
+    torch.manual_seed(1)
+    joint = MaxoutReadout(5, 4, 3, 6, attention=attention).eval()
+    torch.nn.init.normal_(joint.readout_bias)
+    joint.use_frame_size(frames_in_use)
+    frames, lengths = torch.randn(3, 5, 4), torch.tensor([5, 5, 2])
+    expected = joint.project_frames(frames, lengths)
+    assert expected.requires_grad
+    with torch.no_grad():
+        found = joint.project_frames(frames, lengths)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = joint.project_frames(frames, lengths)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, atol=0.1, rtol=0)
+
+
+def test_dropout_without_a_gradient_is_still_dropout():
+    torch.manual_seed(0)
+    joint = MaxoutReadout(5, 4, 3, 6, input_dropout=0.5).train()
+    frames = torch.randn(1, 3, 4)
+    with torch.no_grad():
+        one, other = (joint.project_frames(frames) for _ in range(2))
+    assert not torch.equal(one, other)
+
+
 def test_a_single_matrix_is_drawn_with_the_limit_of_all_its_inputs():
     torch.manual_seed(0)
     attention = {"key_size": 3}

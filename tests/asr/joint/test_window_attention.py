@@ -27,6 +27,26 @@ def test_context_is_the_softmax_average_of_the_frames_around(window_size, paddin
             torch.testing.assert_close(context[b, t], expected)
 
 
+@pytest.mark.parametrize("padding", ["visible", "zero"])
+@pytest.mark.parametrize("key_bias", [True, False])
+@pytest.mark.parametrize("lengths", [[6, 4, 1], None])
+def test_projection_of_frames_and_context_is_what_it_says(padding, key_bias, lengths):
+    torch.manual_seed(2)
+    options = dict(padding=padding, key_bias=key_bias)
+    layer = WindowAttention(6, 2, 5, **options).double().eval()
+    with torch.no_grad():
+        if key_bias:
+            layer.key.bias.normal_()
+        lengths = lengths and torch.tensor(lengths)
+        for size in (None, 4):  # features in use while an encoder grows
+            frames = torch.randn(3, 6, size or 6, dtype=torch.float64)
+            weight = torch.randn(7, 2 * (size or 6), dtype=torch.float64)
+            context = layer(frames, lengths, size)
+            expected = torch.cat([frames, context], 2) @ weight.t()
+            found = layer.projected(frames, lengths, weight, size)
+            torch.testing.assert_close(found, expected)
+
+
 def test_its_gradient_is_right():
     torch.manual_seed(1)
     layer = WindowAttention(3, 2, 3, key_dropout=0.0, weight_dropout=0.0).double()
