@@ -12,6 +12,7 @@ import torch
 
 from espnet_ext.alignment.frame_scores import FrameScores
 from espnet_ext.alignment.full_sums import path_and_sum
+from espnet_ext.alignment.joint_lattice import JointLattice
 from espnet_ext.alignment.paths import walk
 from espnet_ext.alignment.store import Aligned
 from espnet_ext.asr.loss.chain import IMPOSSIBLE, ArcScores
@@ -44,7 +45,7 @@ class BatchResult(NamedTuple):
 
 @torch.no_grad()
 def align_batch(
-    scores: Union[ArcScores, FrameScores],
+    scores: Union[ArcScores, FrameScores, JointLattice],
     labels_BL: torch.Tensor,
     frame_lens_B: torch.Tensor,
     label_lens_B: torch.Tensor,

@@ -12,11 +12,11 @@ logarithms.
 
 # Dimensions: B batch, N steps, Z states
 import math
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
 
-from espnet_ext.asr.loss.chain import IMPOSSIBLE, Chain
+from espnet_ext.asr.loss.chain import IMPOSSIBLE, Arc, Chain
 from espnet_ext.asr.loss.lattice import forward
 from espnet_ext.asr.loss.viterbi import Alignment, best_of_chain
 
@@ -56,31 +56,43 @@ def full_sums(
         weights: exp of the scores of the chain's arcs, if they are there already.
     """
     size_BNZ = chain.arcs[0].score_BNZ.shape
-    floor = SMALLEST + size_BNZ[1] * math.log(LARGEST * len(chain.arcs)) + MARGIN
+    floor = smallest_sum(size_BNZ[1], len(chain.arcs))
     if size_BNZ.numel() and not bool(((best_B < floor) & (best_B > IMPOSSIBLE)).any()):
         weights = weights or [score_BNZ.exp() for _, score_BNZ, _ in chain.arcs]
         # a comparison with nan is false
         if all(bool(weight.amax() < LARGEST) for weight in weights):
-            return _at_end(chain, _products(chain, weights), torch.add).log_()
+            batch, steps, states = size_BNZ
+            sums_NBZ = weights[0].new_zeros(steps + 1, batch, states)
+            sums_NBZ[0, :, 0] = 1.0
+            add_products(chain.arcs, weights, sums_NBZ)
+            return _at_end(chain, sums_NBZ.transpose(0, 1), torch.add).log_()
     return _at_end(chain, forward(chain), torch.logaddexp)
 
 
-def _products(chain: Chain, weights: List[torch.Tensor]) -> torch.Tensor:
-    """exp(alpha) [B, N + 1, Z]."""
-    batch, steps, states = weights[0].shape
-    sums_NBZ = weights[0].new_zeros(steps + 1, batch, states)
-    sums_NBZ[0, :, 0] = 1.0
-    moves = []
-    for (offset, *_), weight in zip(chain.arcs, weights):
-        if offset < states:
-            sources = sums_NBZ[:-1, :, : states - offset].unbind(0)
-            targets = sums_NBZ[1:, :, offset:].unbind(0)
-            kept = weight[..., : states - offset].unbind(1)
-            moves.append(list(zip(targets, sources, kept)))
+def smallest_sum(steps: int, arcs: int) -> float:
+    """Log of the smallest sum that ``add_products`` is exact for."""
+    return SMALLEST + steps * math.log(LARGEST * arcs) + MARGIN
+
+
+def add_products(
+    arcs: Sequence[Arc], weights: Sequence[torch.Tensor], sums_NBZ: torch.Tensor
+) -> None:
+    """The sums of all steps but the first, which is there; the others are 0.
+
+    Args:
+        arcs: Of a chain.
+        weights: exp of their scores [B, N, Z].
+        sums_NBZ: exp(alpha) of N + 1 steps.
+    """
+    states, moves = sums_NBZ.size(2), []
+    for (offset, *_), weight_BNZ in zip(arcs, weights):
+        kept = max(states - offset, 0)
+        sources = sums_NBZ[:-1, :, :kept].unbind(0)
+        targets = sums_NBZ[1:, :, states - kept :].unbind(0)
+        moves.append(list(zip(targets, sources, weight_BNZ[..., :kept].unbind(1))))
     for arrivals in zip(*moves):
         for target_BZ, source_BZ, weight_BZ in arrivals:
             target_BZ.addcmul_(source_BZ, weight_BZ)
-    return sums_NBZ.transpose(0, 1)
 
 
 def _at_end(
