@@ -81,7 +81,9 @@ def align_batch(
     if method == POSTERIOR:
         found, total_B = viterbi(ArcScores(*posteriors[1:]), *batch, blank), None
     elif isinstance(scores, ArcScores):
-        found, total_B = path_and_sum(chain_of(scores, *batch), labels_BL, blank, method)
+        found, total_B = path_and_sum(
+            chain_of(scores, *batch), labels_BL, blank, method
+        )
     else:
         found, total_B = scores.path_and_sum(*batch, blank, method)
     if posteriors is not None:

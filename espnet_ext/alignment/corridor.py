@@ -23,6 +23,7 @@ from espnet_ext.asr.loss.topology import BLANK, LABEL, Topology
 from espnet_ext.asr.loss.viterbi import Alignment, trace_back, walk
 
 BLOCK_STEPS = 8
+ROUND_NODES = 64
 RESOLUTION = 1e-7  # of the sum, in nats: less than single precision resolves
 ROUNDING = 1e-3  # nats by which rounding may lift what continues a node
 
@@ -147,30 +148,35 @@ class _Corridor:
         ]
 
     def _nodes(self, start: int, stop: int) -> torch.Tensor:
-        """Numbers [M] among the K B S nodes of the steps that can be reached."""
+        """Step after ``start``, sequence and position [M, 3] of what can be reached."""
         part = slice(start, stop)
         from_KB = torch.maximum(self.first_NB[part], self.lowest_B)
         reach_KB = self.highest_B + (self.number_N1[part] - start)
         to_KB = torch.minimum(self.last_NB[part], reach_KB)
+        to_KB.masked_fill_(self.number_N1[part] >= self.steps_B, -1)
         inside_KBS = self.position_S >= from_KB.unsqueeze(2)
         inside_KBS &= self.position_S <= to_KB.unsqueeze(2)
-        return inside_KBS.flatten().nonzero().squeeze(1)
+        return inside_KBS.nonzero()
 
     def fill(self, start: int, stop: int) -> None:
         """Compute the steps from ``start`` to ``stop``."""
-        node_M = self._nodes(start, stop)
-        rows, positions = self.alpha_NBS.shape[1:]
-        position_M = node_M % (rows * positions)
-        sequence_M = position_M.div(positions, rounding_mode="floor")
-        frame_M = start + node_M.div(rows * positions, rounding_mode="floor")
-        if self.skewed:
-            frame_M = frame_M - position_M % positions
-        frame_M += sequence_M * self.batch.frames
-        part = slice(start, stop)
-        scores = self.scores(frame_M, position_M)
-        for table_NBS, values_M in zip(self.tables, (scores.blank_N, scores.label_N)):
-            table_NBS[part].view(-1)[node_M] = values_M
-        arcs, window = self._arcs(part), slice(start, stop + 1)
+        part, window = slice(start, stop), slice(start, stop + 1)
+        node_M3 = self._nodes(start, stop)
+        count = len(node_M3)
+        if count:
+            # products of a size not seen before take longer to begin
+            missing = -count % ROUND_NODES
+            padded_M3 = torch.cat([node_M3, node_M3[-1:].expand(missing, 3)])
+            step_M, sequence_M, position_M = padded_M3.unbind(1)
+            frame_M = sequence_M * self.batch.frames + step_M + start
+            if self.skewed:
+                frame_M -= position_M
+            row_M = sequence_M * len(self.position_S) + position_M
+            _, blank_M, label_M, _ = self.scores(frame_M, row_M)
+            place = node_M3.unbind(1)
+            for table_NBS, values_M in zip(self.tables, (blank_M, label_M)):
+                table_NBS[part].index_put_(place, values_M[:count])
+        arcs = self._arcs(part)
         self.arc_NBS[part] = walk(arcs, self.alpha_NBS[window])
         weights = [score_BKS.exp() for _, score_BKS, _ in arcs]
         add_products(arcs, weights, self.sums_NBS[window])

@@ -14,8 +14,9 @@ from espnet_ext.asr.loss.lattice import chain_of
 from espnet_ext.asr.loss.topology import Topology
 from espnet_ext.asr.loss.viterbi import Alignment
 
-# multiplications a step from which on a corridor saves more than it costs
-LEAST_WORK = 1
+CORRIDOR_WIDTH = 8  # positions of a step that a sure model needs
+# multiplications in a step that have to be saved, for a corridor costs something too
+LEAST_WORK = 1 << 20
 THRESHOLD = 25.0  # nats: what is so far below the best is left
 SAFETY = 1.25  # times the cost of a path that was guessed from its first steps
 HIGHEST_COST = 50.0  # nats: a corridor for more is hardly smaller than the lattice
@@ -30,6 +31,8 @@ class JointLattice:
         fused: The joint network, with neither dropout nor a label scale.
         labels_BL, frame_lens_B, label_lens_B: The batch.
         topology: Which alignments there are.
+        threshold: A first corridor leaves what is so many nats below the best.
+        least_work: Multiplications in a step that a corridor has to save.
     """
 
     fused: FusedJointLoss
@@ -37,6 +40,8 @@ class JointLattice:
     frame_lens_B: torch.Tensor
     label_lens_B: torch.Tensor
     topology: Topology
+    threshold: float = THRESHOLD
+    least_work: int = LEAST_WORK
 
     def arcs(self) -> ArcScores:
         """Scores of all arcs."""
@@ -59,13 +64,14 @@ class JointLattice:
         """
         if method != "exact" or not self._is_worth_a_corridor():
             return self._whole(blank, method)
-        found = self._corridor(blank, torch.full(self.label_lens_B.shape, THRESHOLD))
+        threshold_B = torch.full(self.label_lens_B.shape, self.threshold)
+        found = self._corridor(blank, threshold_B)
         result = found.path, found.total_B
         again_B = ~found.proven_B & (found.cost_B < HIGHEST_COST)
         whole_B = ~found.proven_B & ~again_B
         if bool(again_B.any()):
             rows_B = again_B.nonzero().squeeze(1)
-            threshold_B = THRESHOLD + SAFETY * found.cost_B[rows_B]
+            threshold_B = self.threshold + SAFETY * found.cost_B[rows_B]
             again = self.select(rows_B)._corridor(blank, threshold_B)
             _put(result, rows_B, (again.path, again.total_B))
             whole_B[rows_B] = ~again.proven_B
@@ -76,18 +82,29 @@ class JointLattice:
 
     def select(self, rows_B: torch.Tensor) -> "JointLattice":
         """The lattices of some sequences."""
-        batch = (x[rows_B] for x in (self.labels_BL, self.frame_lens_B, self.label_lens_B))
-        return JointLattice(self.fused.select(rows_B), *batch, self.topology)
+        return dataclasses.replace(
+            self,
+            fused=self.fused.select(rows_B),
+            labels_BL=self.labels_BL[rows_B],
+            frame_lens_B=self.frame_lens_B[rows_B],
+            label_lens_B=self.label_lens_B[rows_B],
+        )
 
     def _is_worth_a_corridor(self) -> bool:
-        am_BTR, lm_BSR, weight_KJ, _ = self.fused.inputs
-        work = len(am_BTR) * lm_BSR.size(1) * weight_KJ.numel()
-        return (
-            self.fused.device.type == "cpu"
-            and not self.topology.repeats
-            and self.fused.options.label_scale == 1.0
-            and work >= LEAST_WORK
-        )
+        """Whether it is possible, and likely to be faster."""
+        if (
+            self.fused.device.type != "cpu"
+            or self.topology.repeats
+            or self.fused.options.label_scale != 1.0
+        ):
+            return False
+        frames_B, labels_B = self.frame_lens_B, self.label_lens_B
+        nodes_B = frames_B * (labels_B + 1)
+        if self.topology.label_takes_frame:
+            nodes_B = nodes_B - labels_B.square()
+        width_B = nodes_B / self.topology.steps(frames_B, labels_B).clamp(min=1)
+        saved = float((width_B - CORRIDOR_WIDTH).clamp(min=0).sum())
+        return saved * self.fused.inputs[2].numel() >= self.least_work
 
     def _corridor(self, blank: int, threshold_B: torch.Tensor) -> Found:
         lengths = self.frame_lens_B, self.label_lens_B
