@@ -7,7 +7,7 @@ each, positions far below the best one are left, and it is kept how good the bes
 those was, and the sum of all. If the path that is found scores higher than anything
 that was left, it is the best of all; and the sum misses no more than what was left.
 
-For rna a step is a frame; for rnnt it is a symbol, n = t + u, see ``asr/loss/chain.py``.
+A step of rna is a frame, one of rnnt a symbol (n = t + u), see ``asr/loss/chain.py``.
 """
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 positions,

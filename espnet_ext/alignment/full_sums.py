@@ -3,8 +3,8 @@
     a(n + 1, z) = sum_a a(n, z - o_a) exp(score_a(n, z - o_a))
 
 is the recursion of ``asr/loss/lattice.py`` without its logarithms, and costs a fraction
-of it. It is used where it cannot lose anything: no score is above 0 (but for rounding), so
-that what follows a node sums to at most A^N (A arcs a node, N steps), and what falls
+of it. It is used where it cannot lose anything: no score is above 0 (but for rounding),
+so that what follows a node sums to at most A^N (A arcs a node, N steps), and what falls
 below the smallest double on the way, 1e-308, changes the sum by less than a double
 resolves if the best alignment alone has exp(-708 + N log A + 46). Everything else takes
 logarithms.

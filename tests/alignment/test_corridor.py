@@ -1,4 +1,4 @@
-"""A corridor gives the best path and the sum of the whole lattice, or says it may not."""
+"""A corridor gives path and sum of the whole lattice, or says that it may not."""
 
 import dataclasses
 import math
@@ -189,6 +189,18 @@ def test_a_path_is_not_proven_by_a_large_sum_of_others():
     assert float(path.score_B) < -24.0
     # without these labels in the first frames nothing worth mentioning is left
     assert in_corridor(lattice, 21.0, 8).proven_B.all()
+
+
+def test_a_sum_is_not_proven_by_a_sure_path():
+    """The label comes in frame 3 for sure, but for exp(-7) in each frame before."""
+    lattice = gated([-7.0, -7.0, -7.0, 30.0, -7.0, -7.0], -60.0, 1)
+    assert not in_corridor(lattice, 5.0, 2).proven_B.any()
+    path, total_B = lattice.path_and_sum(
+        *batch_of(lattice), lattice.topology, 0, "exact"
+    )
+    assert path.symbols_BN.tolist() == [[0, 0, 0, 1, 0, 0]]
+    assert float(path.score_B) == pytest.approx(-3.0 * math.log1p(math.exp(-7.0)))
+    assert float(total_B) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_positions_far_from_the_best_are_not_computed():
