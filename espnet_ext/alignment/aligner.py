@@ -10,12 +10,15 @@ from typing import List, NamedTuple, Optional, Sequence, Union
 
 import torch
 
+from espnet_ext.alignment.frame_scores import FrameScores
+from espnet_ext.alignment.full_sums import path_and_sum
+from espnet_ext.alignment.joint_lattice import JointLattice
 from espnet_ext.alignment.paths import walk
 from espnet_ext.alignment.store import Aligned
-from espnet_ext.asr.loss.chain import IMPOSSIBLE, ArcScores, Chain
-from espnet_ext.asr.loss.lattice import chain_of, forward, occupancies
+from espnet_ext.asr.loss.chain import IMPOSSIBLE, ArcScores
+from espnet_ext.asr.loss.lattice import chain_of, occupancies
 from espnet_ext.asr.loss.topology import BLANK, LABEL, Topology, get_topology
-from espnet_ext.asr.loss.viterbi import METHODS, best_of_chain, viterbi
+from espnet_ext.asr.loss.viterbi import METHODS, viterbi
 from espnet_ext.errors import OptionError
 
 POSTERIOR = "posterior"
@@ -42,7 +45,7 @@ class BatchResult(NamedTuple):
 
 @torch.no_grad()
 def align_batch(
-    scores: ArcScores,
+    scores: Union[ArcScores, FrameScores, JointLattice],
     labels_BL: torch.Tensor,
     frame_lens_B: torch.Tensor,
     label_lens_B: torch.Tensor,
@@ -73,13 +76,18 @@ def align_batch(
     batch = labels_BL, frame_lens_B, label_lens_B, topology
     posteriors = None
     if soft or method == POSTERIOR:
+        scores = scores if isinstance(scores, ArcScores) else scores.arcs()
         posteriors = occupancies(scores, *batch)
     if method == POSTERIOR:
-        found = viterbi(ArcScores(*posteriors[1:]), *batch, blank)
+        found, total_B = viterbi(ArcScores(*posteriors[1:]), *batch, blank), None
+    elif isinstance(scores, ArcScores):
+        found, total_B = path_and_sum(
+            chain_of(scores, *batch), labels_BL, blank, method
+        )
     else:
-        chain = chain_of(scores, *batch)
-        found = best_of_chain(chain, labels_BL, blank, method)
-    total_B = full_sums(chain) if posteriors is None else -posteriors.nll_B
+        found, total_B = scores.path_and_sum(*batch, blank, method)
+    if posteriors is not None:
+        total_B = -posteriors.nll_B
     symbols_BN, totals = found.symbols_BN.cpu(), total_B.tolist()
     path_scores = found.score_B.tolist()
     steps = topology.steps(frame_lens_B, label_lens_B).tolist()
@@ -104,19 +112,6 @@ def align_batch(
             for b, x in enumerate(aligned)
         ]
     return BatchResult(aligned, softs)
-
-
-def full_sums(chain: Chain) -> torch.Tensor:
-    """Log of the sum over all alignments [B], -inf where there is none."""
-    alpha_BNZ = forward(chain)
-    rows_B = torch.arange(alpha_BNZ.size(0), device=alpha_BNZ.device)
-    end_BZ = alpha_BNZ[rows_B, chain.steps_B]
-    total_B = end_BZ[rows_B, chain.states_B - 1]
-    if chain.split:  # it may also end in the last label
-        in_label_B = end_BZ[rows_B, (chain.states_B - 2).clamp(min=0)]
-        in_label_B = in_label_B.masked_fill(chain.states_B < 2, IMPOSSIBLE)
-        total_B = torch.logaddexp(total_B, in_label_B)
-    return total_B
 
 
 def score_of(

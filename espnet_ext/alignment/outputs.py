@@ -10,9 +10,11 @@ from typing import Callable, List, Optional, Tuple
 import torch
 import torch.nn.functional as F
 
+from espnet_ext.alignment.joint_lattice import JointLattice
 from espnet_ext.alignment.scores import frame_arcs, joint_arcs, tile_nodes
 from espnet_ext.asr.loss.chain import ArcScores
 from espnet_ext.asr.loss.node_gradient import PLAIN
+from espnet_ext.asr.loss.topology import get_topology
 from espnet_ext.errors import OptionError
 
 AUTO, TRANSDUCER, CTC, HEAD = "auto", "transducer", "ctc", "aux:"
@@ -28,7 +30,7 @@ class Output:
         topology: What it was trained with.
         frames: Waveforms and lengths to the frames it works on [B, T, D] and lengths.
         arcs: (frames, labels, label lengths, frame lengths, topology, log prior) to
-            ArcScores.
+            ArcScores, or what has them when asked.
         classes: C.
         first_id: Token id of class 0.
         log_probs: Log-probabilities [B, T, C] of frames; None for a transducer, which
@@ -136,7 +138,7 @@ def _transducer(model) -> Output:
             fused = joint.fused(am_BTR, lm_BSR, PLAIN)
             fused.tile_nodes = tile_nodes(fused.vocabulary)
             lengths = frame_lens_B, label_lens_B
-            return fused.arc_scores(labels_BL, *lengths, topology)
+            return JointLattice(fused, labels_BL, *lengths, get_topology(topology))
         return joint_arcs(
             *(am_BTR, lm_BSR, joint, model.vocab_size),
             *(labels_BL, label_lens_B, topology),

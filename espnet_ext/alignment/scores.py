@@ -10,11 +10,14 @@ from typing import Callable, Optional, Union
 
 import torch
 
+from espnet_ext.alignment.frame_scores import FrameScores
 from espnet_ext.asr.loss.chain import ArcScores
 from espnet_ext.asr.loss.dense import arc_index, arc_scores
 from espnet_ext.asr.loss.topology import Topology, get_topology
+from espnet_ext.layers.fast_products import FastProducts
 
 BLOCK = 1 << 20  # entries of a block: 4 MB
+FRAME_BLOCK = 1 << 17  # without a readout per node, smaller ones are fast too
 # nodes: fewer make slow products, more do not stay in the cache
 SMALLEST_TILE, LARGEST_TILE = 32, 2048
 
@@ -34,8 +37,8 @@ def frame_arcs(
     topology: Union[str, Topology],
     blank: int = 0,
     log_prior_C: Optional[torch.Tensor] = None,
-    block: int = BLOCK,
-) -> ArcScores:
+    block: int = FRAME_BLOCK,
+) -> FrameScores:
     """Arcs of an output layer on the encoder, one softmax a frame.
 
     Args:
@@ -49,22 +52,23 @@ def frame_arcs(
         log_prior_C: Subtracted from the log-probabilities; scaled already.
         block: Logits computed at once.
     """
-    topology = get_topology(topology)
     batch, frames = frames_BTD.shape[:2]
     index = arc_index(labels_BL.to(frames_BTD.device), label_lens_B)
-    size = (batch, frames, index.label_BS.size(1))
-    blank_BTS, label_BTS = (frames_BTD.new_empty(size) for _ in range(2))
+    index_B1L = index.label_BS[:, None, :-1]
+    blank_BT = frames_BTD.new_empty((batch, frames), dtype=torch.float32)
+    label_BTL = blank_BT.new_empty((batch, frames, index_B1L.size(2)))
     step = max(1, block // max(batch * classes, 1))
     for start in range(0, frames, step):
         part = slice(start, start + step)
-        log_probs_BtC = project(frames_BTD[:, part]).float().log_softmax(-1)
+        with FastProducts():
+            logits_BtC = project(frames_BTD[:, part])
+        log_probs_BtC = logits_BtC.float().log_softmax(-1)
         if log_prior_C is not None:
             log_probs_BtC = log_probs_BtC - log_prior_C
-        arcs = arc_scores(log_probs_BtC, index, get_topology("rna"), blank)
-        blank_BTS[:, part], label_BTS[:, part] = arcs.blank_BTS, arcs.label_BTS
-    # what repeats in position u is the label that led there
-    repeat_BTS = label_BTS.roll(1, 2) if topology.repeats else None
-    return ArcScores(blank_BTS, label_BTS, repeat_BTS)
+        blank_BT[:, part] = log_probs_BtC[..., blank]
+        index_BtL = index_B1L.expand(-1, log_probs_BtC.size(1), -1)
+        label_BTL[:, part] = log_probs_BtC.gather(2, index_BtL)
+    return FrameScores(blank_BT, label_BTL, get_topology(topology))
 
 
 @torch.no_grad()

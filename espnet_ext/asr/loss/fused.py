@@ -11,15 +11,22 @@ hold.
 # Dimensions: B batch, T frames, S = L + 1 label positions, L labels, V vocabulary,
 #             K units of the softmax (V - 1, or V if blank is one of them),
 #             R readout before the activation, J after (R / 2 for maxout)
-from typing import Optional, Union
+import copy
+from typing import Callable, Optional, Union
 
 import torch
 
 from espnet_ext.asr.loss.chain import ArcScores
 from espnet_ext.asr.loss.dense import check_shapes
 from espnet_ext.asr.loss.fused_dropout import draw_seed, shared_mask
-from espnet_ext.asr.loss.fused_function import FusedFullSum, Plan, lattice_arcs
+from espnet_ext.asr.loss.fused_function import (
+    FusedFullSum,
+    Plan,
+    lattice_arcs,
+    node_scorer,
+)
 from espnet_ext.asr.loss.fused_readout import get_activation
+from espnet_ext.asr.loss.fused_scores import NodeScores
 from espnet_ext.asr.loss.node_gradient import EMISSIONS, GradientOptions
 from espnet_ext.asr.loss.topology import Topology, get_topology
 from espnet_ext.asr.loss.triton.probe import use_kernels
@@ -229,6 +236,34 @@ class FusedJointLoss:
         with torch.autocast(self.device.type, enabled=False):
             weights = (*self.inputs[2:], *self.emission_inputs)
             return lattice_arcs(*self.inputs[:2], weights, plan)
+
+    def select(self, rows_B: torch.Tensor) -> "FusedJointLoss":
+        """The same of some sequences."""
+        selected = copy.copy(self)
+        am_BTR, lm_BSR, *weights = self.inputs
+        selected.inputs = (am_BTR[rows_B], lm_BSR[rows_B], *weights)
+        return selected
+
+    @torch.no_grad()
+    def node_scorer(
+        self,
+        labels_BL: torch.Tensor,
+        frame_lens_B: torch.Tensor,
+        label_lens_B: torch.Tensor,
+        topology: Union[str, Topology] = "rna",
+        blank: int = 0,
+    ) -> Callable[[torch.Tensor, torch.Tensor], NodeScores]:
+        """``arc_scores`` of chosen nodes, see ``fused_function.node_scorer``."""
+        batch = self._on_device(labels_BL, frame_lens_B, label_lens_B, blank)
+        plan = self._plan(batch, get_topology(topology), blank)
+        weights = (*self.inputs[2:], *self.emission_inputs)
+        scorer = node_scorer(*self.inputs[:2], weights, plan)
+
+        def scores(frame_N: torch.Tensor, position_N: torch.Tensor) -> NodeScores:
+            with torch.autocast(self.device.type, enabled=False):
+                return scorer(frame_N, position_N)
+
+        return scores
 
     def _on_device(self, labels_BL, frame_lens_B, label_lens_B, blank: int):
         batch = (labels_BL, frame_lens_B, label_lens_B)

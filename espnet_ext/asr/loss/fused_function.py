@@ -22,6 +22,7 @@ from espnet_ext.asr.loss.fused_gradient import add_gradients
 from espnet_ext.asr.loss.fused_readout import Activation, Readout
 from espnet_ext.asr.loss.fused_scores import (
     Nodes,
+    NodeScores,
     Outputs,
     node_scores,
     pack,
@@ -130,6 +131,25 @@ def lattice_scores(am_BTR, lm_BSR, weights, plan: Plan):
         *(plan.options.label_scale, plan.blank_unit),
     )
     return nodes, scores, lattice
+
+
+def node_scorer(am_BTR, lm_BSR, weights, plan: Plan):
+    """A function of (rows among B T frames [N], rows among B S positions [N]) that
+    gives the NodeScores of these nodes.
+    """
+    outputs = plan.outputs(*weights)
+    dtype = outputs.label_weight_KJ.dtype
+    readout = Readout(am_BTR, lm_BSR, plan.activation, dtype, plan.tile)
+    units = [x if x is None else x.flatten() for x in plan.units()]
+
+    def scores(frame_N: torch.Tensor, position_N: torch.Tensor) -> NodeScores:
+        of_nodes = (x if x is None else x[position_N] for x in units)
+        # without dropout nobody asks for the numbers of the nodes
+        nodes = Nodes(frame_N, frame_N, position_N, *of_nodes)
+        scale, blank_unit = plan.options.label_scale, plan.blank_unit
+        return node_scores(readout, outputs, nodes, plan.tile, scale, blank_unit)
+
+    return scores
 
 
 def lattice_arcs(am_BTR, lm_BSR, weights, plan: Plan) -> ArcScores:

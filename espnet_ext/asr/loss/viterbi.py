@@ -15,13 +15,13 @@ Ref: reference/losses.md 7 and corrections.md 9.
 
 # Dimensions: B batch, T frames, L labels, S = L + 1 positions, V vocabulary,
 #             N steps (symbols of an alignment), Z states of the chain
-from typing import NamedTuple, Tuple, Union
+from typing import NamedTuple, Sequence, Union
 
 import torch
 
-from espnet_ext.asr.loss.chain import IMPOSSIBLE, ArcScores, Chain
+from espnet_ext.asr.loss.chain import IMPOSSIBLE, Arc, ArcScores, Chain
 from espnet_ext.asr.loss.dense import arc_index, arc_scores, check_scores
-from espnet_ext.asr.loss.lattice import chain_of, forward
+from espnet_ext.asr.loss.lattice import chain_of
 from espnet_ext.asr.loss.topology import Topology, get_topology
 from espnet_ext.errors import OptionError
 
@@ -87,29 +87,84 @@ def best_of_chain(
     chain: Chain, labels_BL: torch.Tensor, blank: int = 0, method: str = "exact"
 ) -> Alignment:
     """``viterbi`` on a chain that is there already."""
-    alpha_BNZ = forward(chain, METHODS[method])
-    return _trace_back(chain, alpha_BNZ, labels_BL.to(alpha_BNZ.device), blank)
+    batch, steps, states = chain.arcs[0].score_BNZ.shape
+    alpha_NBZ = chain.arcs[0].score_BNZ.new_empty(steps + 1, batch, states)
+    alpha_NBZ[0] = IMPOSSIBLE
+    alpha_NBZ[0, :, 0] = 0.0
+    arc_NBZ = walk(chain.arcs, alpha_NBZ, method)
+    return trace_back(chain, alpha_NBZ, arc_NBZ, labels_BL.to(arc_NBZ.device), blank)
 
 
-def _trace_back(
-    chain: Chain, alpha_BNZ: torch.Tensor, labels_BL: torch.Tensor, blank: int
+def walk(
+    arcs: Sequence[Arc], alpha_NBZ: torch.Tensor, method: str = "exact"
+) -> torch.Tensor:
+    """Number of the arc that arrives with the highest score in each state [N, B, Z].
+
+    Args:
+        arcs: With scores [B, N, Z]; the first leads to the state it comes from.
+        alpha_NBZ: Of N + 1 steps; all but the first one are filled.
+        method: ``exact`` or ``sum_alpha``, what the alphas are.
+    """
+    combine, exact = METHODS[method], method == "exact"
+    steps, (batch, states) = len(alpha_NBZ) - 1, alpha_NBZ.shape[1:]
+    best_arc_NBZ = alpha_NBZ.new_zeros((steps, batch, states), dtype=torch.int8)
+    best_BZ = alpha_NBZ.new_empty(batch, states)
+    # views are made once: a few small operations a step are all that is left
+    every, stay = alpha_NBZ.unbind(0), arcs[0].score_BNZ.unbind(1)
+    onward, decisions = [], []
+    for number, (offset, score_BNZ, _) in enumerate(arcs[1:], start=1):
+        kept = max(states - offset, 0)
+        better_NBZ = torch.zeros_like(best_arc_NBZ, dtype=torch.bool)
+        decisions.append(better_NBZ)
+        views = (
+            alpha_NBZ[:-1, :, :kept].unbind(0),
+            score_BNZ[..., :kept].unbind(1),
+            alpha_NBZ[1:, :, states - kept :].unbind(0),
+            better_NBZ[..., states - kept :].unbind(0),
+        )
+        onward.append((*views, alpha_NBZ.new_empty(batch, kept)))
+    for step in range(steps):
+        torch.add(every[step], stay[step], out=every[step + 1])
+        if not exact:
+            best_BZ.copy_(every[step + 1])
+        for sources, moves, targets, better, value in onward:
+            torch.add(sources[step], moves[step], out=value)
+            target = targets[step]
+            best = target if exact else best_BZ[:, states - value.size(1) :]
+            torch.gt(value, best, out=better[step])  # the first of equals stays
+            combine(target, value, out=target)
+            if not exact:
+                torch.maximum(best, value, out=best)
+    for number, better_NBZ in enumerate(decisions, start=1):
+        arrived_NBZ = better_NBZ.view(torch.int8).mul_(number)
+        torch.maximum(best_arc_NBZ, arrived_NBZ, out=best_arc_NBZ)
+    return best_arc_NBZ
+
+
+def trace_back(
+    chain: Chain,
+    alpha_NBZ: torch.Tensor,
+    arc_NBZ: torch.Tensor,
+    labels_BL: torch.Tensor,
+    blank: int,
 ) -> Alignment:
+    """The alignment that the best arcs of ``walk`` lead along."""
+    alpha_BNZ = alpha_NBZ.transpose(0, 1)
     batch, steps, _ = chain.arcs[0].score_BNZ.shape
     if not steps:
         empty_BN = labels_BL.new_empty((batch, 0), dtype=torch.long)
         score_B = alpha_BNZ.new_zeros(batch)
         return Alignment(empty_BN, score_B.masked_fill(chain.states_B > 1, IMPOSSIBLE))
-    arc_BNZ, offset_BNZ = _best_arcs(chain, alpha_BNZ)
     # all decisions are there: one look-up a step is left, on the way back
-    offset_N = offset_BNZ.unbind(1)
-    state_B1 = _end_states(chain, alpha_BNZ).unsqueeze(1)
-    states = [state_B1]
+    before_N = _states_before(chain, arc_NBZ).unbind(0)
+    state_NB1 = arc_NBZ.new_empty((steps + 1, batch, 1), dtype=torch.long)
+    state_NB1[steps] = _end_states(chain, alpha_BNZ).unsqueeze(1)
+    state_N = state_NB1.unbind(0)
     for n in reversed(range(steps)):
-        state_B1 = state_B1 - offset_N[n].gather(1, state_B1)
-        states.append(state_B1)
-    state_BN1 = torch.cat(states[::-1], dim=1)
+        torch.gather(before_N[n], 1, state_N[n + 1], out=state_N[n])
+    state_BN1 = state_NB1.squeeze(2).t()
     to_BN, source_BN = state_BN1[:, 1:], state_BN1[:, :-1]
-    arc_BN = arc_BNZ.gather(2, to_BN.unsqueeze(2)).squeeze(2)
+    arc_BN = arc_NBZ.gather(2, to_BN.t().unsqueeze(2)).squeeze(2).t()
     score_BN = alpha_BNZ.new_zeros(batch, steps)
     blank_BN = torch.zeros_like(arc_BN, dtype=torch.bool)
     for number, arc in enumerate(chain.arcs):
@@ -141,27 +196,13 @@ def _end_states(chain: Chain, alpha_BNZ: torch.Tensor) -> torch.Tensor:
     return torch.where(better_B, in_label_B, state_B)
 
 
-def _best_arcs(
-    chain: Chain, alpha_BNZ: torch.Tensor
-) -> Tuple[torch.Tensor, torch.Tensor]:
-    """What arrives with the highest score in each state: number of the arc, and how
-    many states it leads on; 0 after the end of a sequence. Both int8 [B, N, Z].
-    """
-    size_BNZ = chain.arcs[0].score_BNZ.shape
-    steps, states = size_BNZ[1:]
-    best_BNZ = alpha_BNZ.new_full(size_BNZ, IMPOSSIBLE)
-    arc_BNZ, offset_BNZ = (
-        torch.zeros(size_BNZ, dtype=torch.int8, device=alpha_BNZ.device)
-        for _ in range(2)
-    )
-    for number, (offset, score_BNZ, _) in enumerate(chain.arcs):
-        kept = max(states - offset, 0)
-        value = alpha_BNZ[:, :-1, :kept] + score_BNZ[..., :kept]
-        best = best_BNZ[..., states - kept :]
-        better = value > best  # of equally good arcs the first one stays
-        arc_BNZ[..., states - kept :].masked_fill_(better, number)
-        offset_BNZ[..., states - kept :].masked_fill_(better, offset)
-        torch.maximum(best, value, out=best)
-    steps_N = torch.arange(steps, device=best_BNZ.device)
-    after_BN = steps_N >= chain.steps_B.unsqueeze(1)
-    return arc_BNZ, offset_BNZ.masked_fill_(after_BN.unsqueeze(2), 0)
+def _states_before(chain: Chain, arc_NBZ: torch.Tensor) -> torch.Tensor:
+    """Where these arcs come from; after the end of a sequence, where they lead."""
+    offsets = [arc.offset for arc in chain.arcs]
+    if offsets != list(range(len(offsets))):
+        offsets_A = torch.tensor(offsets, dtype=torch.int8, device=arc_NBZ.device)
+        arc_NBZ = offsets_A[arc_NBZ.long()]
+    steps, _, states = arc_NBZ.shape
+    steps_N1 = torch.arange(steps, device=arc_NBZ.device).unsqueeze(1)
+    offset_NBZ = arc_NBZ * (steps_N1 < chain.steps_B).unsqueeze(2)
+    return torch.arange(states, device=arc_NBZ.device) - offset_NBZ
