@@ -22,7 +22,7 @@ from espnet_ext.asr.loss.fused_scores import NodeScores
 from espnet_ext.asr.loss.topology import BLANK, LABEL, Topology
 from espnet_ext.asr.loss.viterbi import Alignment, trace_back, walk
 
-BLOCK_STEPS = 8
+BLOCK_STEPS = 6
 ROUND_NODES = 64
 RESOLUTION = 1e-7  # of the sum, in nats: less than single precision resolves
 ROUNDING = 1e-3  # nats by which rounding may lift what continues a node

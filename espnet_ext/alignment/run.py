@@ -25,7 +25,7 @@ from espnet_ext.alignment.store import Aligned, AlignmentInfo, AlignmentSet
 from espnet_ext.errors import OptionError, UserError
 from espnet_ext.layers.corpus_mvn import utterances_are
 
-BATCH_SAMPLES = 640_000  # 80 s of telephone speech
+BATCH_SAMPLES = 1_280_000  # 160 s of telephone speech
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SoftSink = Callable[[str, Soft], None]
 Seconds = Dict[str, float]  # by part of the work
@@ -104,8 +104,8 @@ class Aligner(NamedTuple):
         return result.aligned
 
     def _computing(self) -> torch.autocast:
-        """The encoder's matrix products, convolutions and LSTMs in the chosen type; its
-        features, its softmaxes and norms, and the lattice stay in float32.
+        """The encoder's matrix products and LSTMs in the chosen type; its features, its
+        softmaxes and norms, and the lattice stay in float32.
         """
         chosen = check_dtype(self.info.dtype)
         kind = torch.device(self.device).type
