@@ -7,9 +7,10 @@ The real thing with the demo, if it has been trained (``make demo``), or with ``
 ``align_trained.py``; then, and where nothing is trained only, made-up speech of the
 demo's lengths through the demo's model (conf/train_demo.yaml, random weights): one
 training pass with all its losses, in the demo's batches, and alignments of the same
-utterances. ``torchaudio.functional.forced_align`` gets the CTC
-log-probabilities that our CTC alignment starts from. Memory is the growth of a fresh
-process, without the output layer itself.
+utterances. ``torchaudio.functional.forced_align`` gets the CTC log-probabilities that
+our CTC alignment starts from. ``align_lattice.py`` times the lattice alone at the size
+of the experiments. Memory is the growth of a fresh process, without the output layer
+itself.
 """
 
 import argparse
@@ -284,6 +285,9 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
             args.repeats,
         )
     rows += measure(args.utterances, args.repeats)
+    from benchmarks.align_lattice import measure_lattices
+
+    rows += measure_lattices(args.repeats)
     for row in rows:
         numbers = [f"{k} {v:.4g}" for k, v in row.items() if k != "what"]
         print(f"{row['what']:36} {', '.join(numbers)}")
