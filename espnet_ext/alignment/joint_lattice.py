@@ -16,7 +16,7 @@ from espnet_ext.asr.loss.viterbi import Alignment
 
 CORRIDOR_WIDTH = 8  # positions of a step that a sure model needs
 # multiplications in a step that have to be saved, for a corridor costs something too
-LEAST_WORK = 1 << 20
+LEAST_WORK = 1 << 24
 THRESHOLD = 25.0  # nats: what is so far below the best is left
 SAFETY = 1.25  # times the cost of a path that was guessed from its first steps
 HIGHEST_COST = 50.0  # nats: a corridor for more is hardly smaller than the lattice
