@@ -9,8 +9,8 @@ demo's lengths through the demo's model (conf/train_demo.yaml, random weights): 
 training pass with all its losses, in the demo's batches, and alignments of the same
 utterances. ``torchaudio.functional.forced_align`` gets the CTC log-probabilities that
 our CTC alignment starts from. ``align_lattice.py`` times the lattice alone at the size
-of the experiments. Memory is the growth of a fresh process, without the output layer
-itself.
+of the experiments, ``align_floor.py`` what the processor can do at its best. Memory is
+the growth of a fresh process, without the output layer itself.
 """
 
 import argparse
@@ -285,9 +285,10 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
             args.repeats,
         )
     rows += measure(args.utterances, args.repeats)
+    from benchmarks.align_floor import measure_products
     from benchmarks.align_lattice import measure_lattices
 
-    rows += measure_lattices(args.repeats)
+    rows += measure_lattices(args.repeats) + measure_products()
     for row in rows:
         numbers = [f"{k} {v:.4g}" for k, v in row.items() if k != "what"]
         print(f"{row['what']:36} {', '.join(numbers)}")

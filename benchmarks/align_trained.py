@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 if str(REPOSITORY) not in sys.path:
     sys.path.insert(0, str(REPOSITORY))
 
+from benchmarks.align_floor import reading_seconds  # noqa: E402
 from espnet_ext.files import atomic_write  # noqa: E402
 
 WEIGHTS = "valid.loss.ave.pth"
@@ -226,6 +227,8 @@ def measure_trained(
 
     training = training_seconds(trained, threads, iterations)
     rows: List[Dict[str, Any]] = [{"what": "real set: training pass", **training}]
+    reading_s = reading_seconds(trained.data_dir, trained.recipe)
+    rows.append({"what": "floor: reading, soundfile alone", "seconds": reading_s})
     context = multiprocessing.get_context("spawn")
     begin = trained, context.Barrier(threads)
     with ProcessPoolExecutor(threads, context, _begin, begin) as pool:
