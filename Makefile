@@ -10,9 +10,11 @@ SHELL := /bin/bash
 PYTHON_HERE := PATH="$$PWD/.venv/bin:$$PATH" .venv/bin/python
 export PYTHONUTF8 := 1
 
-# A file's tests stay together, since they share what it makes. TEST_JOBS=0: one by one.
+# A file's tests stay together, since they share what it makes, and in the order that
+# tests/conftest.py wants. TEST_JOBS=0: one by one.
 TEST_JOBS ?= 2
-PYTEST := $(PYTHON_HERE) -m pytest -n $(TEST_JOBS) --dist loadfile
+PYTEST := $(PYTHON_HERE) -m pytest -n $(TEST_JOBS) --dist loadfile \
+	--no-loadscope-reorder
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[a-z ]* ## /  make \1\t/p' Makefile | expand -t 20
