@@ -61,6 +61,7 @@ class JointLattice:
 
         Where a corridor is worth it, it is tried first; what it does not prove is done
         again in a wider one, or in the whole lattice.
+        Called as ``FrameScores.path_and_sum``; the batch is the one it was made for.
         """
         if method != "exact" or not self._is_worth_a_corridor():
             return self._whole(blank, method)
