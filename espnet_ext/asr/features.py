@@ -21,14 +21,25 @@ def normalised_features(
 ) -> Features:
     """Features [B, T, F] and their lengths [B].
 
+    In single precision also where the model is trained in mixed precision, as ESPnet
+    does it, unless ``autocast_frontend`` is set: normalisation subtracts large means
+    from rounded mel products.
+
     Args:
-        model: Has ``frontend``, ``normalize`` and ``_extract_feats`` of ESPnet.
+        model: Has ``frontend``, ``normalize``, ``autocast_frontend`` and
+            ``_extract_feats`` of ESPnet.
         speech: Waveforms [B, samples]; features if the model has no frontend.
         speech_lengths: [B].
 
     Raises:
         AudioError: All utterances are too short for one frame.
     """
+    mixed = model.autocast_frontend and torch.is_autocast_enabled(speech.device.type)
+    with torch.autocast(speech.device.type, enabled=mixed):
+        return _features(model, speech, speech_lengths)
+
+
+def _features(model, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Features:
     if is_covered(model.frontend, speech):
         speech = speech[:, : int(speech_lengths.max())]
         features, lengths = log_mel(model.frontend, speech, speech_lengths)

@@ -39,3 +39,20 @@ def test_features_that_the_caller_gave_are_not_written_over():
         found, _ = model.features(speech, lengths)
     assert torch.equal(found, expected)
     assert found.data_ptr() != speech.data_ptr()
+
+
+def test_features_are_never_rounded_unless_the_option_of_espnet_says_so():
+    """In mixed precision too, with a gradient and without one."""
+    model = tiny_model().eval()
+    model.frontend = DefaultFrontend(**DEMO).eval()
+    speech, lengths = waveforms()
+    expected, _ = model.features(speech, lengths)
+    for gradient in (True, False):
+        with torch.set_grad_enabled(gradient), torch.autocast("cpu", torch.bfloat16):
+            found, _ = model.features(speech, lengths)
+            assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    model.autocast_frontend = True
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, _ = model.features(speech, lengths)
+    assert float((rounded - expected).abs().max()) > 1e-3

@@ -5,8 +5,8 @@
 The arithmetic of ``DefaultFrontend`` in the same order, but the spectra of a group of
 frames are made, used and forgotten while they are in the processor's cache, instead of
 passing through memory once for each step. Nothing is computed for frequencies that no
-filter looks at. Always in single precision, also under autocast: in bfloat16, a mel
-product moves normalised features by up to 0.6.
+filter looks at. Always in single precision, also under autocast: normalisation would
+subtract large means from rounded products.
 
 Ref: espnet2/asr/frontend/default.py, espnet2/layers/stft.py, espnet2/layers/log_mel.py.
 """
