@@ -81,11 +81,12 @@ def align_batch(
     if method == POSTERIOR:
         found, total_B = viterbi(ArcScores(*posteriors[1:]), *batch, blank), None
     elif isinstance(scores, ArcScores):
-        found, total_B = path_and_sum(
-            chain_of(scores, *batch), labels_BL, blank, method
-        )
+        chain = chain_of(scores, *batch)
+        found, total_B = path_and_sum(chain, labels_BL, blank, method)
+    elif isinstance(scores, JointLattice):  # which has the batch already
+        found, total_B = scores.path_and_sum(blank, method)
     else:
-        found, total_B = scores.path_and_sum(*batch, blank, method)
+        found, total_B = scores.path_and_sum(*batch[:3], blank, method)
     if posteriors is not None:
         total_B = -posteriors.nll_B
     symbols_BN, totals = found.symbols_BN.cpu(), total_B.tolist()

@@ -44,17 +44,16 @@ class FrameScores(NamedTuple):
         labels_BL: torch.Tensor,
         frame_lens_B: torch.Tensor,
         label_lens_B: torch.Tensor,
-        topology: Topology,
         blank: int,
         method: str,
     ) -> Tuple[Alignment, torch.Tensor]:
         """An alignment of each sequence, and the log of the sum over all [B]."""
-        batch = labels_BL, frame_lens_B, label_lens_B, topology
-        if topology.collapses:
-            batch = (x.to(self.blank_BT.device) for x in batch[:3])
+        batch = labels_BL, frame_lens_B, label_lens_B
+        if self.topology.collapses:
+            batch = (x.to(self.blank_BT.device) for x in batch)
             chain, weights = self._collapsing(*batch)
         else:
-            chain, weights = chain_of(self.arcs(), *batch), None
+            chain, weights = chain_of(self.arcs(), *batch, self.topology), None
         return path_and_sum(chain, labels_BL, blank, method, weights)
 
     def _collapsing(

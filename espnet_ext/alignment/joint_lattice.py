@@ -48,20 +48,11 @@ class JointLattice:
         lengths = self.frame_lens_B, self.label_lens_B
         return self.fused.arc_scores(self.labels_BL, *lengths, self.topology)
 
-    def path_and_sum(
-        self,
-        labels_BL: torch.Tensor,
-        frame_lens_B: torch.Tensor,
-        label_lens_B: torch.Tensor,
-        topology: Topology,
-        blank: int,
-        method: str,
-    ) -> Result:
+    def path_and_sum(self, blank: int, method: str) -> Result:
         """An alignment of each sequence, and the log of the sum over all [B].
 
         Where a corridor is worth it, it is tried first; what it does not prove is done
         again in a wider one, or in the whole lattice.
-        Called as ``FrameScores.path_and_sum``; the batch is the one it was made for.
         """
         if method != "exact" or not self._is_worth_a_corridor():
             return self._whole(blank, method)

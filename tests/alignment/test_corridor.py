@@ -115,7 +115,7 @@ def test_results_are_exact_whether_the_corridor_is_proven_or_not(topology, emiss
         proven += int(alone.proven_B.sum())
         unproven += int((~alone.proven_B).sum())
         expected, total_B = whole(case, topology)
-        found, sum_B = lattice.path_and_sum(*case.batch, lattice.topology, 0, "exact")
+        found, sum_B = lattice.path_and_sum(0, "exact")
         assert torch.equal(found.symbols_BN, expected.symbols_BN)
         torch.testing.assert_close(found.score_B, expected.score_B, rtol=1e-9, atol=0)
         torch.testing.assert_close(sum_B, total_B, rtol=1e-9, atol=1e-7)
@@ -137,7 +137,7 @@ def test_thousands_of_corridors_are_exact(topology):
         for flag in in_corridor(lattice, threshold, draw(1, 12)).proven_B.tolist():
             counts[flag] += 1
         expected, total_B = whole(case, topology)
-        found, sum_B = lattice.path_and_sum(*case.batch, lattice.topology, 0, "exact")
+        found, sum_B = lattice.path_and_sum(0, "exact")
         assert torch.equal(found.symbols_BN, expected.symbols_BN), seed
         torch.testing.assert_close(found.score_B, expected.score_B, rtol=1e-9, atol=0)
         torch.testing.assert_close(sum_B, total_B, rtol=1e-9, atol=1e-7)
@@ -168,7 +168,7 @@ def test_a_path_that_was_left_too_early_is_not_missed():
     lattice = gated(emission_T, 0.0, 1)
     alone = in_corridor(lattice, 5.0, 8)
     assert not alone.proven_B.any()
-    path, _ = lattice.path_and_sum(*batch_of(lattice), lattice.topology, 0, "exact")
+    path, _ = lattice.path_and_sum(0, "exact")
     assert path.symbols_BN.tolist() == [[0, 0, 0, 1, *([0] * 12)]]
     # 19 nats to emit, and softplus(0) for each blank in the last position
     assert float(path.score_B) == pytest.approx(-19.0, abs=1e-6)
@@ -182,9 +182,7 @@ def test_a_path_is_not_proven_by_a_large_sum_of_others():
     coin = -0.85  # the logit of 0.3
     lattice = gated([*([-40.0] * 7), -20.0, *([coin] * 40)], 0.0, 12)
     assert not in_corridor(lattice, 19.0, 8).proven_B.any()
-    path, total_B = lattice.path_and_sum(
-        *batch_of(lattice), lattice.topology, 0, "exact"
-    )
+    path, total_B = lattice.path_and_sum(0, "exact")
     assert math.exp(-20.0) < 1e-7 * float(total_B.exp())
     assert float(path.score_B) < -24.0
     # without these labels in the first frames nothing worth mentioning is left
@@ -195,9 +193,7 @@ def test_a_sum_is_not_proven_by_a_sure_path():
     """The label comes in frame 3 for sure, but for exp(-7) in each frame before."""
     lattice = gated([-7.0, -7.0, -7.0, 30.0, -7.0, -7.0], -60.0, 1)
     assert not in_corridor(lattice, 5.0, 2).proven_B.any()
-    path, total_B = lattice.path_and_sum(
-        *batch_of(lattice), lattice.topology, 0, "exact"
-    )
+    path, total_B = lattice.path_and_sum(0, "exact")
     assert path.symbols_BN.tolist() == [[0, 0, 0, 1, 0, 0]]
     assert float(path.score_B) == pytest.approx(-3.0 * math.log1p(math.exp(-7.0)))
     assert float(total_B) == pytest.approx(0.0, abs=1e-9)
@@ -250,7 +246,7 @@ def test_equal_paths_are_told_apart_as_in_the_whole_lattice():
     case = drawn(3, 20, 6)
     flat = [torch.zeros_like(x) for x in case.inputs]
     lattice = lattice_of(case._replace(inputs=flat), "rna", least_work=0)
-    path, _ = lattice.path_and_sum(*case.batch, lattice.topology, 0, "exact")
+    path, _ = lattice.path_and_sum(0, "exact")
     plain = dataclasses.replace(lattice, least_work=1 << 60)
-    expected, _ = plain.path_and_sum(*case.batch, lattice.topology, 0, "exact")
+    expected, _ = plain.path_and_sum(0, "exact")
     assert torch.equal(path.symbols_BN, expected.symbols_BN)

@@ -25,11 +25,10 @@ def test_a_sure_lattice_is_pruned_and_the_other_way_never_is(monkeypatch):
 
     monkeypatch.setattr(joint_lattice, "align_in_corridor", counted)
     lattice = dataclasses.replace(make_lattice(*SURENESS[0], SMALL), least_work=0)
-    batch = lattice.labels_BL, lattice.frame_lens_B, lattice.label_lens_B
-    lattice.path_and_sum(*batch, lattice.topology, 0, "exact")
+    lattice.path_and_sum(0, "exact")
     assert calls == [True]
     whole = dataclasses.replace(lattice, least_work=NEVER)
-    whole.path_and_sum(*batch, lattice.topology, 0, "exact")
+    whole.path_and_sum(0, "exact")
     assert calls == [True]
 
 

@@ -95,11 +95,7 @@ class ConvFront(torch.nn.Module):
     def _by_onednn(self, x_BTF: torch.Tensor) -> torch.Tensor:
         """In oneDNN's own layout, in which its pooling is four times as fast."""
         with torch.autocast("cpu", enabled=False):
-            x = x_BTF.unsqueeze(1).to_mkldnn()
-            for convolution, feature, time in zip(
-                self.convolutions, self.feature_pooling, self.time_pooling
-            ):
-                x = max_pool_2d(self.activation(convolution(x)), time, feature)
+            x = self._layers(x_BTF.unsqueeze(1).to_mkldnn())
             return x.to_dense().permute(0, 2, 3, 1)
 
     def _convolved(self, x_BTF: torch.Tensor) -> torch.Tensor:
@@ -108,8 +104,11 @@ class ConvFront(torch.nn.Module):
         if x.device.type == "cpu":
             # channels innermost: pooling is then vectorised, twice as fast or more
             x = x.to(memory_format=torch.channels_last)
+        return self._layers(x).permute(0, 2, 3, 1)
+
+    def _layers(self, x_BCTF: torch.Tensor) -> torch.Tensor:
         for convolution, feature, time in zip(
             self.convolutions, self.feature_pooling, self.time_pooling
         ):
-            x = max_pool_2d(self.activation(convolution(x)), time, feature)
-        return x.permute(0, 2, 3, 1)
+            x_BCTF = max_pool_2d(self.activation(convolution(x_BCTF)), time, feature)
+        return x_BCTF
